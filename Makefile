@@ -1,0 +1,61 @@
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+PROCESSES ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long lint bench coverage mutants docs lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME) ## watch a channel being generated in batches, and every deletion explain itself
+	@$(BIN)/trailkeep demo
+
+test: $(DEV) ## all tests, in under five minutes
+	$(BIN)/pytest -n $(PROCESSES) -m "not long"
+
+test-long: $(DEV) ## the longer campaigns: more histories, more kills, a long playback
+	TRAILKEEP_LONG=1 $(BIN)/pytest -n $(PROCESSES) --timeout 1800
+
+lint: $(DEV) ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV) ## the figures of docs/reference/benchmarks.md, beside their peers
+	$(BIN)/python -m benchmarks
+
+coverage: $(DEV) ## branch coverage of domain and application
+	$(BIN)/pytest -q -n $(PROCESSES) -m "not long" tests/unit tests/property tests/contract tests/integration \
+		--cov --cov-report=term-missing --cov-fail-under=95
+
+mutants: $(DEV) ## mutation testing of the retention rule, the segment names and the purger
+	$(BIN)/mutmut run && $(BIN)/mutmut results
+
+docs: $(DEV) ## write the generated parts of the docs again
+	$(BIN)/python docs/generate.py
+
+lock: $(DEV) ## pin the dependencies again, with hashes
+	$(BIN)/uv export -q --format requirements.txt --no-emit-project --no-header -o requirements.lock
+	$(BIN)/uv export -q --format requirements.txt --no-emit-project --no-header --extra dev -o requirements-dev.lock
+	rm -f uv.lock
+
+clean: ## remove the environment and all caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* mutants
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+$(RUNTIME): requirements.lock pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . || \
+		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(DEV): requirements-dev.lock pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@ $(RUNTIME)

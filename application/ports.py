@@ -1,0 +1,411 @@
+"""What the application needs of the world: one Protocol a port. Adapters live in persistence/ and media/."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from domain.events import Envelope, FileIdentity, Recorded, RemainingFile
+from domain.segments import ExpectedFile
+from domain.session import Session
+
+
+class Clock(Protocol):
+    """The time. Nothing but availability and back-off is decided by it."""
+
+    def now(self) -> int:
+        """Microseconds since the epoch, UTC."""
+        ...
+
+
+class IdSource(Protocol):
+    """Fresh ids."""
+
+    def new(self) -> str:
+        """A UUIDv7 (RFC 9562 section 5.7) in its canonical text form."""
+        ...
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """An event as it is stored: the verbatim line, its leaf hash (RFC 9162 section 2.1.1) and the derived columns."""
+
+    position: int
+    line: bytes
+    leaf_hash: bytes
+    event_id: str
+    session_id: str
+    version: int
+    type: str
+    recorded_at: int
+
+
+class EventLog(Protocol):
+    """The append-only log. Positions are gapless from 1, in the order of commit (R15)."""
+
+    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+        """Append the events of one session, durably and all or none, and return them with their positions.
+
+        An event whose id and line the log holds already is not appended again: its first position is returned.
+
+        Raises:
+            ConcurrencyConflict: the session is not at ``expected_version``.
+            EventIdConflict: one of the ids is taken by other content.
+            StoreUnavailable: nothing was appended.
+
+        """
+        ...
+
+    def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
+        """The session's events after a version, in order.
+
+        Raises:
+            LogDamaged: an event cannot be read, or a version is missing.
+
+        """
+        ...
+
+    def read(self, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
+        """At most ``limit`` events after a position, in order.
+
+        Raises:
+            LogDamaged: an event cannot be read, or a position is missing.
+
+        """
+        ...
+
+    def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
+        """As `read`, but as stored: nothing is parsed or checked."""
+        ...
+
+    def examine(self, line: LogLine) -> Recorded:
+        """Parse a stored line and compare it with its leaf hash and its derived columns.
+
+        Raises:
+            LogDamaged: they do not agree, or the line cannot be read.
+
+        """
+        ...
+
+    def head(self) -> int:
+        """The position of the newest event; 0 in an empty log."""
+        ...
+
+    def find(self, event_id: str) -> Recorded | None:
+        """The event with this id, if the log holds it."""
+        ...
+
+    def store_id(self) -> str:
+        """The id that this store was given when it was made (R17)."""
+        ...
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """The Merkle tree over the first ``size`` events: its frontier (the roots of its full subtrees, largest first)."""
+
+    size: int = 0
+    frontier: tuple[bytes, ...] = ()
+
+
+class Seals(Protocol):
+    """Where the sealer keeps its place: seal and checkpoint are one."""
+
+    def load(self) -> Seal:
+        """The newest seal; an empty one before the first."""
+        ...
+
+    def save(self, seal: Seal, root: bytes) -> None:
+        """Replace it, durably."""
+        ...
+
+
+class AgendaItem(msgspec.Struct, frozen=True):
+    """A batch that the retention projector has to look at: when, in microseconds; None until another event says."""
+
+    session_id: str
+    batch: int
+    due_at: int | None
+
+
+class Agenda(Protocol):
+    """The retention projector's rows and checkpoint."""
+
+    def checkpoint(self) -> int:
+        """The position up to which the log is on the agenda."""
+        ...
+
+    def replace(self, items: dict[str, Sequence[AgendaItem]], *, checkpoint: int | None) -> None:
+        """Put these sessions' items in the place of their old ones and move the checkpoint, in one transaction."""
+        ...
+
+    def due(self, now: int) -> list[AgendaItem]:
+        """The items that are due, oldest batches first within a session."""
+        ...
+
+    def next_due_at(self) -> int | None:
+        """When the next item becomes due; None if none has a time."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything and go back to position 0: the log tells it again."""
+        ...
+
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the read model of sessions. Times are microseconds since the epoch; None for not yet."""
+
+    session_id: str
+    channel: str
+    ordinal: int
+    state: str
+    root: str
+    root_id: str
+    opened_at: int
+    closed_at: int | None
+    version: int
+    batches_completed: int
+    batches_purged: int
+    bytes_kept: int
+    bytes_freed: int
+    last_position: int
+
+
+class BatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the batch ledger: a batch from its first start to its purge. The positions are of the events."""
+
+    session_id: str
+    batch: int
+    state: str
+    attempt: int
+    first_segment: int
+    last_segment: int
+    files: int
+    bytes: int
+    started_at: int
+    completed_at: int | None
+    purge_issued_at: int | None
+    purged_at: int | None
+    because: str | None
+    outcome: str | None
+    positions: tuple[int, ...]
+
+
+class ReadModels(Protocol):
+    """Session summaries and the batch ledger. Never the authority; can be dropped and built again."""
+
+    def checkpoint(self) -> int:
+        """The position up to which the rows tell the log."""
+        ...
+
+    def apply(self, sessions: Sequence[SessionSummary], batches: Sequence[BatchRecord], *, checkpoint: int) -> None:
+        """Insert or replace these rows and move the checkpoint, in one transaction."""
+        ...
+
+    def clear(self) -> None:
+        """Remove all rows and go back to position 0."""
+        ...
+
+    def sessions(self, channel: str | None = None) -> list[SessionSummary]:
+        """Summaries in the order in which the sessions were opened."""
+        ...
+
+    def session(self, session_id: str) -> SessionSummary | None:
+        """One summary."""
+        ...
+
+    def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
+        """Ledger rows by number; of these numbers only, if given."""
+        ...
+
+
+class FoundFile(msgspec.Struct, frozen=True):
+    """A file that is there: its identity and whether it is a regular file."""
+
+    identity: FileIdentity
+    regular: bool
+
+
+class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt to delete a batch's files did: every file is in exactly one of the four."""
+
+    deleted: tuple[FileIdentity, ...] = ()
+    already_absent: tuple[str, ...] = ()
+    superseded: tuple[FileIdentity, ...] = ()
+    remaining: tuple[RemainingFile, ...] = ()
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """What the marker file of a media root says (R17)."""
+
+    store_id: str
+    root_id: str
+
+
+class MediaFiles(Protocol):
+    """The files below media roots. ``root`` is an absolute path; files are relative to the channel's directory.
+
+    Nothing is ever opened through a symbolic link below the root.
+    """
+
+    def read_marker(self, root: str) -> Marker | None:
+        """The root's marker; None if the root has none.
+
+        Raises:
+            RootSuspect: the root is missing, or its marker cannot be read or understood.
+
+        """
+        ...
+
+    def write_marker(self, root: str, marker: Marker) -> None:
+        """Make the root's marker, durably; the root directory is made if it is missing."""
+        ...
+
+    def exclusive(self, root: str) -> AbstractContextManager[None]:
+        """Hold the root against every other process and thread that purges or publishes in it.
+
+        Raises:
+            RootSuspect: the root is missing.
+
+        """
+        ...
+
+    def producing(self, root: str, channel: str) -> AbstractContextManager[None]:
+        """Hold the channel as its one producer; the hold ends with the process.
+
+        Raises:
+            Refused: another process produces it.
+
+        """
+        ...
+
+    def prepare(self, root: str, channel: str, renditions: Sequence[str]) -> None:
+        """Make the directories of a channel."""
+        ...
+
+    def find(self, root: str, channel: str, files: Sequence[str]) -> dict[str, FoundFile]:
+        """Those of the files that exist, without following links."""
+        ...
+
+    def sync(self, root: str, channel: str, files: Sequence[str]) -> dict[str, FoundFile]:
+        """Flush the files and their directories to disk and return what they are after that (R9).
+
+        Files that do not exist or are not regular are not in the answer, or not flushed.
+        """
+        ...
+
+    def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+        """Delete those files that still are what they were, then flush every directory that was touched once (R10, R11).
+
+        Raises:
+            RootSuspect: a directory could not be flushed: nothing may be recorded as gone.
+
+        """
+        ...
+
+    def list_files(self, root: str, channel: str) -> Iterator[FileIdentity]:
+        """Every file below the channel's directory but playlists and hidden files."""
+        ...
+
+    def path(self, root: str, channel: str, file: str) -> str:
+        """The absolute path of a file."""
+        ...
+
+    def free_bytes(self, root: str) -> int:
+        """Bytes that an unprivileged process can still write below the root."""
+        ...
+
+
+class PlaylistSegment(msgspec.Struct, frozen=True):
+    """A segment as a media playlist lists it. ``program_at`` is in microseconds since the epoch."""
+
+    name: str
+    duration_ms: int
+    program_at: int
+    discontinuity: bool
+
+
+class MediaPlaylist(msgspec.Struct, frozen=True, kw_only=True):
+    """A media playlist of one rendition (RFC 8216 section 4.3.3). ``bandwidth`` is its peak in bits per second."""
+
+    rendition: str
+    target_duration_ms: int
+    media_sequence: int
+    discontinuity_sequence: int
+    segments: tuple[PlaylistSegment, ...]
+    bandwidth: int
+
+
+class Playlists(Protocol):
+    """The playlists of a channel on disk."""
+
+    def publish(self, root: str, channel: str, playlists: Sequence[MediaPlaylist]) -> None:
+        """Replace the media playlists and the master playlist, each atomically and durably; unchanged ones stay."""
+        ...
+
+    def listed(self, root: str, channel: str, rendition: str) -> tuple[str, ...] | None:
+        """The names that the rendition's playlist lists now; None if there is no playlist."""
+        ...
+
+
+class EncodedSegment(msgspec.Struct, frozen=True):
+    """A segment that the encoder closed, and how long it lasts."""
+
+    rendition: str
+    number: int
+    duration_ms: int
+
+
+class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an encoder is to make: the files of one batch, in this directory of the channel."""
+
+    directory: str
+    batch: int
+    segment_ms: int
+    renditions: tuple[str, ...]
+    numbers: range
+    files: tuple[ExpectedFile, ...]
+    first_file_number: int
+    pattern: str
+    wrap: int
+
+
+class Encoder(Protocol):
+    """Makes the files of one batch."""
+
+    def describe(self, batch: int, segments_before: int, segment_ms: int) -> tuple[str, str]:
+        """Label and position of the material that the batch would be made from (see `Source`)."""
+        ...
+
+    def encode(
+        self, plan: BatchPlan, stopped: Callable[[], bool], on_segment: Callable[[EncodedSegment], None]
+    ) -> tuple[EncodedSegment, ...]:
+        """Make the batch, calling ``on_segment`` for each segment as it is closed.
+
+        Raises:
+            EncoderFailed: it ended without a full batch, or ``stopped`` became true.
+
+        """
+        ...
+
+
+class DurationProbe(Protocol):
+    """Tells how long a segment that somebody else made lasts."""
+
+    def duration_ms(self, path: str) -> int | None:
+        """Milliseconds; None if the file is not media that can be measured."""
+        ...
+
+
+class Signal(Protocol):
+    """Tells readers of the log that it grew; a lost signal costs only the timeout."""
+
+    def notify(self) -> None:
+        """The log grew."""
+        ...
+
+    def wait(self, timeout: float) -> None:
+        """Return soon after the next `notify` (at once if one came since the last return), or after ``timeout``."""
+        ...
+
+
+SessionLoader = Callable[[str], Session]

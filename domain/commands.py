@@ -1,0 +1,115 @@
+"""The orders that a session can be given. What they must know of clocks, ids and the disk arrives inside them."""
+
+import msgspec
+
+from domain.events import (
+    Disposition,
+    FileIdentity,
+    MediaRoot,
+    Naming,
+    Policy,
+    RemainingFile,
+    SegmentFile,
+    Source,
+)
+
+
+class _Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the commands."""
+
+
+class OpenSession(_Command, frozen=True, kw_only=True):
+    """Open the channel's session number ``ordinal``."""
+
+    channel: str
+    ordinal: int
+    media_root: MediaRoot
+    batch_size: int
+    renditions: tuple[str, ...]
+    naming: Naming
+    segment_ms: int
+    playlist_window: int
+    policy: Policy
+
+
+class StartBatch(_Command, frozen=True, kw_only=True):
+    """Start the session's next batch, or the failed one again.
+
+    ``occupied`` are files (relative to the channel) that earlier sessions of the channel keep, each with the session's
+    id; ``present`` are the files that already bear the batch's names on the disk.
+    """
+
+    source: Source
+    present: tuple[FileIdentity, ...] = ()
+    occupied: tuple[tuple[str, str], ...] = ()
+
+
+class CompleteBatch(_Command, frozen=True, kw_only=True):
+    """Record the running batch as completed: ``files`` were found, checked and synced."""
+
+    batch: int
+    files: tuple[SegmentFile, ...]
+
+
+class FailBatch(_Command, frozen=True, kw_only=True):
+    """Record the running batch as failed."""
+
+    batch: int
+    reason: str
+    exit_code: int | None = None
+    stderr_tail: str = ""
+    files_left: tuple[str, ...] = ()
+
+
+class RecordPlaylist(_Command, frozen=True, kw_only=True):
+    """Record what the playlists on disk list now."""
+
+    first_segment: int
+    last_segment: int
+    duration_ms: int
+
+
+class Successor(_Command, frozen=True, kw_only=True):
+    """What later sessions of the channel have done: how many batches they completed, the newest of those, and when the
+    first of their playlists replaced this session's (microseconds; None if none did).
+    """
+
+    completed: int = 0
+    published_at: int | None = None
+    session_id: str | None = None
+    batch: int = 0
+    position: int = 0
+    completed_at: int = 0
+
+
+class IssuePurge(_Command, frozen=True, kw_only=True):
+    """Authorise the deletion of a batch, at the time ``now``."""
+
+    batch: int
+    purge_id: str
+    now: int
+    successor: Successor = Successor()
+
+
+class RecordPurge(_Command, frozen=True, kw_only=True):
+    """Record what an attempt at an authorised purge did; with ``remaining`` files it is to be tried at ``retry_at``."""
+
+    batch: int
+    deleted: int
+    bytes_freed: int
+    already_absent: tuple[str, ...] = ()
+    superseded: tuple[FileIdentity, ...] = ()
+    remaining: tuple[RemainingFile, ...] = ()
+    retry_at: int = 0
+
+
+class CloseSession(_Command, frozen=True, kw_only=True):
+    """Close the session, or settle anew what becomes of the batches of a closed one."""
+
+    reason: str
+    disposition: Disposition
+
+
+Command = (
+    OpenSession | StartBatch | CompleteBatch | FailBatch | RecordPlaylist | IssuePurge | RecordPurge | CloseSession
+)

@@ -1,0 +1,256 @@
+"""The facts that Trailkeep records: one frozen struct each, a closed union, and the envelope around them.
+
+Times are whole microseconds since the epoch, UTC; durations whole milliseconds; sizes bytes. There are no floats.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Availability(StrEnum):
+    """How long a segment stays after it left the playlist (R13)."""
+
+    RFC8216 = "rfc8216"
+    OFF = "off"
+
+
+class Disposition(StrEnum):
+    """What becomes of the batches of a closed session."""
+
+    KEEP = "keep"
+    PURGE = "purge"
+
+
+class _Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all that stands in an event's ``data``."""
+
+
+class MediaRoot(_Fact, frozen=True, kw_only=True):
+    """A directory that holds channels: its path and the id in its marker file (R17)."""
+
+    path: str
+    root_id: str
+
+
+class Naming(_Fact, frozen=True, kw_only=True):
+    """How a segment's number becomes a file name.
+
+    ``pattern`` has ``{rendition}`` and one printf-style integer such as ``%03d``. ``wrap`` is how many numbers there
+    are before names are used again, 0 for never. ``offset`` is added to the segment's number before it is wrapped: the
+    sessions of one channel follow each other in names and in media sequence numbers.
+    """
+
+    pattern: str
+    wrap: int
+    offset: int = 0
+
+
+class Policy(_Fact, frozen=True, kw_only=True):
+    """What a session promises: how many finished batches stay beside the newest one, and for how long after."""
+
+    keep_previous: int = 1
+    availability: Availability = Availability.RFC8216
+
+    def __str__(self) -> str:
+        """The form that stands in every event's envelope (R16)."""
+        return f"keep_previous={self.keep_previous} availability={self.availability}"
+
+
+class Source(_Fact, frozen=True, kw_only=True):
+    """What a batch was made from.
+
+    ``label`` names the material and the encoder settings; where it changes from one batch to the next, the playlist has
+    a discontinuity. ``position`` tells where in the material the batch begins, in words of the encoder.
+    """
+
+    label: str
+    producer: str
+    position: str = ""
+
+
+class FileIdentity(_Fact, frozen=True, kw_only=True):
+    """What a file is, beyond its name (R11). ``file`` is relative to the channel's directory."""
+
+    file: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class SegmentFile(_Fact, frozen=True, kw_only=True):
+    """One segment of a completed batch in one rendition, as it was verified."""
+
+    rendition: str
+    number: int
+    name: str
+    size: int
+    mtime_ns: int
+    inode: int
+    duration_ms: int
+
+
+class Because(_Fact, frozen=True, kw_only=True):
+    """Why a batch went: the rule and the completed batch that made it due.
+
+    ``session_id`` is there when that batch is of a later session of the channel.
+    """
+
+    rule: str
+    completed_batch: int
+    completed_position: int
+    session_id: str | None = None
+
+
+class RemainingFile(_Fact, frozen=True, kw_only=True):
+    """A file that could not be deleted, and the symbolic error number, for example ``EACCES``."""
+
+    name: str
+    errno: str
+
+
+class SessionOpened(_Fact, frozen=True, kw_only=True):
+    """A run of a channel began. ``ordinal`` counts the sessions of the channel from 1."""
+
+    channel: str
+    ordinal: int
+    media_root: MediaRoot
+    batch_size: int
+    renditions: tuple[str, ...]
+    naming: Naming
+    segment_ms: int
+    playlist_window: int
+    policy: Policy
+
+
+class BatchStarted(_Fact, frozen=True, kw_only=True):
+    """An attempt at a batch began. ``present`` are files that bore its names before: they are not its work."""
+
+    batch: int
+    attempt: int
+    first_segment: int
+    last_segment: int
+    source: Source
+    present: tuple[FileIdentity, ...] = ()
+
+
+class BatchCompleted(_Fact, frozen=True, kw_only=True):
+    """Every file of the batch exists, is not empty, is synced to disk, and is recorded here (R9)."""
+
+    batch: int
+    attempt: int
+    files: tuple[SegmentFile, ...]
+
+
+class BatchFailed(_Fact, frozen=True, kw_only=True):
+    """An attempt ended without a full batch; it makes nothing due (R4). ``files_left`` are relative to the channel."""
+
+    batch: int
+    attempt: int
+    reason: str
+    exit_code: int | None = None
+    stderr_tail: str = ""
+    files_left: tuple[str, ...] = ()
+
+
+class PlaylistPublished(_Fact, frozen=True, kw_only=True):
+    """The playlists on disk list segments ``first_segment`` to ``last_segment``; the longest lasts ``duration_ms``.
+
+    Recorded while availability is ``rfc8216``: the moment at which a segment leaves the playlist starts its wait (R13).
+    """
+
+    first_segment: int
+    last_segment: int
+    duration_ms: int
+
+
+class PurgeIssued(_Fact, frozen=True, kw_only=True):
+    """The authorisation to delete one batch (R10). ``files`` and ``bytes`` are the counts of BatchCompleted."""
+
+    purge_id: str
+    batch: int
+    because: Because
+    files: int
+    bytes: int
+
+
+class SegmentsPurged(_Fact, frozen=True, kw_only=True):
+    """The outcome: the files are gone for good, or were gone already, or are no longer ours."""
+
+    purge_id: str
+    batch: int
+    deleted: int
+    bytes_freed: int
+    already_absent: tuple[str, ...] = ()
+    superseded: tuple[FileIdentity, ...] = ()
+
+
+class PurgeFailed(_Fact, frozen=True, kw_only=True):
+    """Some files could not be deleted; the purge goes on at ``retry_at``. The counts are of this attempt alone."""
+
+    purge_id: str
+    batch: int
+    attempt: int
+    remaining: tuple[RemainingFile, ...]
+    retry_at: int
+    deleted: int = 0
+    bytes_freed: int = 0
+    already_absent: tuple[str, ...] = ()
+    superseded: tuple[FileIdentity, ...] = ()
+
+
+class SessionClosed(_Fact, frozen=True, kw_only=True):
+    """The run ended; or, for a session closed before, what becomes of its batches was settled anew."""
+
+    reason: str
+    disposition: Disposition
+
+
+Event = (
+    SessionOpened
+    | BatchStarted
+    | BatchCompleted
+    | BatchFailed
+    | PlaylistPublished
+    | PurgeIssued
+    | SegmentsPurged
+    | PurgeFailed
+    | SessionClosed
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
+
+SCHEMA = 1
+"""The schema number of the events as this module defines them; older ones are upcast when they are read."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with who, when, why and under which policy (R16): what becomes one line of JSON.
+
+    ``version`` counts the session's events from 1. ``causation_id`` is the event id that led to this one, None when a
+    person or a clock did. Events that follow from one another share a ``correlation_id``.
+    """
+
+    event_id: str
+    session_id: str
+    version: int
+    recorded_at: int
+    actor: str
+    worker: str
+    correlation_id: str
+    causation_id: str | None
+    policy: str
+    schema: int
+    event: Event
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An envelope at its place in the log. Positions are gapless from 1 and in the order of commit (R15)."""
+
+    position: int
+    envelope: Envelope
+
+    @property
+    def event(self) -> Event:
+        """The fact itself."""
+        return self.envelope.event

@@ -1,0 +1,101 @@
+"""Segments: numbers, names, the wrap, and what a file is.
+
+A segment's number never wraps; its file name may. Every question "is this still that file?" is answered by identity.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from domain.errors import Invalid
+from domain.events import FileIdentity, Naming, SegmentFile
+
+DEFAULT_PATTERN = "{rendition}_segment_%03d.ts"
+DEFAULT_WRAP = 1000
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_NUMBER = re.compile(r"%0?[0-9]{0,2}d")
+
+
+def check_label(field: str, value: str) -> str:
+    """Return ``value`` if it can be the name of a channel or a rendition, and so of a directory.
+
+    Raises:
+        Invalid: it is not 1 to 63 ASCII letters, digits, ``_`` and ``-`` that begin with a letter or a digit.
+
+    """
+    if not _LABEL.fullmatch(value):
+        raise Invalid(field, value, "1 to 63 letters a-z A-Z, digits, '_' and '-', beginning with a letter or a digit")
+    return value
+
+
+def check_naming(naming: Naming) -> Naming:
+    """Return ``naming`` if it gives every segment of every rendition a name of its own within one wrap.
+
+    Raises:
+        Invalid: the pattern or the wrap cannot do that.
+
+    """
+    pattern, rest = naming.pattern, _NUMBER.sub("", naming.pattern.replace("{rendition}", ""))
+    if "{rendition}" not in pattern or len(_NUMBER.findall(pattern)) != 1 or re.search(r"[%{}/\\\0\s]", rest):
+        raise Invalid(
+            "naming.pattern", pattern, "one {rendition}, one number such as %03d, and no slash, space, '%' or brace"
+        )
+    if not pattern.startswith("{rendition}"):
+        raise Invalid("naming.pattern", pattern, "must begin with {rendition}")
+    if naming.wrap < 0:
+        raise Invalid("wrap", naming.wrap, "0 (names never repeat) or the count of numbers before they do")
+    if naming.offset < 0:
+        raise Invalid("naming.offset", naming.offset, "0 or more")
+    return naming
+
+
+def batch_numbers(batch: int, batch_size: int) -> range:
+    """The segment numbers of a batch (R1): N*B up to and including N*B + B - 1."""
+    return range(batch * batch_size, (batch + 1) * batch_size)
+
+
+def file_number(naming: Naming, number: int) -> int:
+    """The number that stands in the file name of segment ``number``."""
+    shifted = naming.offset + number
+    return shifted % naming.wrap if naming.wrap else shifted
+
+
+def file_name(naming: Naming, rendition: str, number: int) -> str:
+    """The file name of a segment, without a directory."""
+    return naming.pattern.replace("{rendition}", rendition) % file_number(naming, number)
+
+
+def media_sequence(naming: Naming, number: int) -> int:
+    """The media sequence number of a segment (RFC 8216 section 3): it never wraps, nor starts anew with a session."""
+    return naming.offset + number
+
+
+def relative_file(rendition: str, name: str) -> str:
+    """Where a segment's file is, relative to the directory of its channel."""
+    return f"{rendition}/{name}"
+
+
+class ExpectedFile(NamedTuple):
+    """A file that a batch must have: its rendition, segment number and name."""
+
+    rendition: str
+    number: int
+    name: str
+
+    @property
+    def file(self) -> str:
+        """Where it is, relative to the directory of its channel."""
+        return relative_file(self.rendition, self.name)
+
+
+def expected_files(naming: Naming, renditions: Iterable[str], numbers: range) -> tuple[ExpectedFile, ...]:
+    """Every file of the segments ``numbers``: by rendition, then by number."""
+    return tuple(ExpectedFile(r, number, file_name(naming, r, number)) for r in renditions for number in numbers)
+
+
+def identity_of(file: SegmentFile) -> FileIdentity:
+    """What a purge must find before it deletes: the identity that BatchCompleted recorded (R11)."""
+    return FileIdentity(
+        file=relative_file(file.rendition, file.name), size=file.size, mtime_ns=file.mtime_ns, inode=file.inode
+    )

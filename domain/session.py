@@ -1,0 +1,281 @@
+"""A session as its events tell it: the state, and `evolve`, which folds one more event into it.
+
+`evolve` never refuses: what is recorded has happened. Purged batches leave the state, so it stays small however long a
+session runs.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from domain.events import (
+    BatchCompleted,
+    BatchFailed,
+    BatchStarted,
+    Disposition,
+    FileIdentity,
+    PlaylistPublished,
+    PurgeFailed,
+    PurgeIssued,
+    Recorded,
+    SegmentFile,
+    SegmentsPurged,
+    SessionClosed,
+    SessionOpened,
+    Source,
+)
+from domain.lifecycle import BATCH_MOVES, SESSION_MOVES, BatchState, SessionState, Trigger
+from domain.segments import batch_numbers, identity_of
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """When a batch completed, and where the log says so. ``at`` is in microseconds since the epoch."""
+
+    batch: int
+    position: int
+    event_id: str
+    at: int
+
+
+class Purge(msgspec.Struct, frozen=True):
+    """An authorised purge without an outcome yet: what is left to delete, and when to try (microseconds)."""
+
+    purge_id: str
+    event_id: str
+    files: tuple[FileIdentity, ...]
+    attempt: int = 1
+    retry_at: int = 0
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One batch that is not purged.
+
+    ``program_at`` is the wall clock time of its first segment (EXT-X-PROGRAM-DATE-TIME) and ``duration_ms`` the length
+    of its longest rendition. ``discontinuities`` counts the discontinuities of the session before this batch.
+    ``due`` is the completion that made the batch due (R3). ``listed``, ``longest_ms`` and ``left_at`` follow the
+    playlists that held it (R13).
+    """
+
+    number: int
+    state: BatchState
+    attempt: int
+    started_at: int
+    started_by: str
+    correlation_id: str
+    source: Source
+    present: tuple[FileIdentity, ...]
+    discontinuity: bool
+    discontinuities: int
+    program_at: int
+    failure: str = ""
+    files_left: tuple[str, ...] = ()
+    files: tuple[SegmentFile, ...] = ()
+    bytes: int = 0
+    duration_ms: int = 0
+    completed: Completion | None = None
+    due: Completion | None = None
+    listed: bool = False
+    longest_ms: int = 0
+    left_at: int | None = None
+    purge: Purge | None = None
+
+
+class Session(msgspec.Struct, frozen=True):
+    """The state of one session after ``version`` events. ``batches`` holds those that are not purged, by number."""
+
+    session_id: str
+    version: int = 0
+    state: SessionState = SessionState.IDLE
+    opened: SessionOpened | None = None
+    opened_at: int = 0
+    batches: dict[int, Batch] = {}
+    next_batch: int = 0
+    failures: int = 0
+    completed: int = 0
+    purged: int = 0
+    source: Source | None = None
+    discontinuities: int = 0
+    program_end: int = 0
+    published: tuple[int, int] | None = None
+    first_published_at: int | None = None
+    disposition: Disposition | None = None
+    last_event_id: str | None = None
+
+    @property
+    def terms(self) -> SessionOpened:
+        """What the session was opened with.
+
+        Raises:
+            LookupError: no event of this session is known.
+
+        """
+        if self.opened is None:
+            raise LookupError(f"session {self.session_id} was never opened")
+        return self.opened
+
+    @property
+    def running(self) -> Batch | None:
+        """The batch that is being generated now, if one is."""
+        return self.batches[self.next_batch] if self.state is SessionState.GENERATING else None
+
+    @property
+    def last_completed(self) -> Completion | None:
+        """The newest completed batch, if it is not purged."""
+        found = self.batches.get(self.next_batch - 1)
+        return found.completed if found else None
+
+
+def _opened(session: Session, recorded: Recorded, event: SessionOpened) -> dict[str, Any]:
+    return {"opened": event, "opened_at": recorded.envelope.recorded_at}
+
+
+def _started(session: Session, recorded: Recorded, event: BatchStarted) -> dict[str, Any]:
+    envelope, earlier = recorded.envelope, session.batches.get(event.batch)
+    changed = session.source is not None and session.source.label != event.source.label
+    batch = Batch(
+        number=event.batch,
+        state=BATCH_MOVES[earlier.state, Trigger.START] if earlier else BatchState.GENERATING,
+        attempt=event.attempt,
+        started_at=envelope.recorded_at,
+        started_by=envelope.event_id,
+        correlation_id=envelope.correlation_id,
+        source=event.source,
+        present=event.present,
+        discontinuity=changed,
+        discontinuities=session.discontinuities,
+        program_at=max(session.program_end, envelope.recorded_at),
+    )
+    return {
+        "state": SESSION_MOVES[session.state, Trigger.START],
+        "batches": {**session.batches, event.batch: batch},
+    }
+
+
+def _completed(session: Session, recorded: Recorded, event: BatchCompleted) -> dict[str, Any]:
+    envelope, before = recorded.envelope, session.batches[event.batch]
+    completion = Completion(event.batch, recorded.position, envelope.event_id, envelope.recorded_at)
+    lengths: dict[str, int] = {}
+    for file in event.files:
+        lengths[file.rendition] = lengths.get(file.rendition, 0) + file.duration_ms
+    batch = replace(
+        before,
+        state=BATCH_MOVES[before.state, Trigger.COMPLETE],
+        files=event.files,
+        bytes=sum(file.size for file in event.files),
+        duration_ms=max(lengths.values(), default=0),
+        completed=completion,
+    )
+    batches = {**session.batches, event.batch: batch}
+    due = event.batch - session.terms.policy.keep_previous - 1
+    if due in batches:
+        batches[due] = replace(batches[due], due=completion)
+    return {
+        "state": SESSION_MOVES[session.state, Trigger.COMPLETE],
+        "batches": batches,
+        "next_batch": event.batch + 1,
+        "failures": 0,
+        "completed": session.completed + 1,
+        "source": batch.source,
+        "discontinuities": session.discontinuities + batch.discontinuity,
+        "program_end": batch.program_at + batch.duration_ms * 1000,
+    }
+
+
+def _failed(session: Session, recorded: Recorded, event: BatchFailed) -> dict[str, Any]:
+    before = session.batches[event.batch]
+    batch = replace(
+        before,
+        state=BATCH_MOVES[before.state, Trigger.FAIL],
+        failure=event.reason,
+        files_left=event.files_left,
+    )
+    return {
+        "state": SESSION_MOVES[session.state, Trigger.FAIL],
+        "batches": {**session.batches, event.batch: batch},
+        "failures": session.failures + 1,
+    }
+
+
+def _published(session: Session, recorded: Recorded, event: PlaylistPublished) -> dict[str, Any]:
+    at, size = recorded.envelope.recorded_at, session.terms.batch_size
+    batches = dict(session.batches)
+    for number, batch in session.batches.items():
+        if batch.completed is None:
+            continue
+        numbers = batch_numbers(number, size)
+        if numbers[0] <= event.last_segment and event.first_segment <= numbers[-1]:
+            batches[number] = replace(
+                batch, listed=True, longest_ms=max(batch.longest_ms, event.duration_ms), left_at=None
+            )
+        elif batch.left_at is None:
+            batches[number] = replace(batch, listed=False, left_at=at)
+    return {
+        "batches": batches,
+        "published": (event.first_segment, event.last_segment),
+        "first_published_at": at if session.first_published_at is None else session.first_published_at,
+    }
+
+
+def _purge_issued(session: Session, recorded: Recorded, event: PurgeIssued) -> dict[str, Any]:
+    before = session.batches[event.batch]
+    files = tuple(identity_of(file) for file in before.files)
+    batch = replace(
+        before,
+        state=BATCH_MOVES[before.state, Trigger.ISSUE_PURGE],
+        purge=Purge(event.purge_id, recorded.envelope.event_id, files),
+    )
+    return {"batches": {**session.batches, event.batch: batch}}
+
+
+def _purge_failed(session: Session, recorded: Recorded, event: PurgeFailed) -> dict[str, Any]:
+    before = session.batches[event.batch]
+    assert before.purge is not None
+    left = {remaining.name for remaining in event.remaining}
+    purge = replace(
+        before.purge,
+        files=tuple(file for file in before.purge.files if file.file in left),
+        attempt=event.attempt + 1,
+        retry_at=event.retry_at,
+    )
+    batch = replace(before, state=BATCH_MOVES[before.state, Trigger.PURGE_FAILED], purge=purge)
+    return {"batches": {**session.batches, event.batch: batch}}
+
+
+def _purged(session: Session, recorded: Recorded, event: SegmentsPurged) -> dict[str, Any]:
+    batches = dict(session.batches)
+    assert BATCH_MOVES[batches.pop(event.batch).state, Trigger.PURGED] is BatchState.PURGED
+    return {"batches": batches, "purged": session.purged + 1}
+
+
+def _closed(session: Session, recorded: Recorded, event: SessionClosed) -> dict[str, Any]:
+    return {"state": SESSION_MOVES[session.state, Trigger.CLOSE], "disposition": event.disposition}
+
+
+_CHANGES: dict[type, Callable[[Session, Recorded, Any], dict[str, Any]]] = {
+    SessionOpened: _opened,
+    BatchStarted: _started,
+    BatchCompleted: _completed,
+    BatchFailed: _failed,
+    PlaylistPublished: _published,
+    PurgeIssued: _purge_issued,
+    PurgeFailed: _purge_failed,
+    SegmentsPurged: _purged,
+    SessionClosed: _closed,
+}
+
+
+def evolve(session: Session, recorded: Recorded) -> Session:
+    """The state after one more event of the session."""
+    envelope = recorded.envelope
+    changes = _CHANGES[type(envelope.event)](session, recorded, envelope.event)
+    return replace(session, version=envelope.version, last_event_id=envelope.event_id, **changes)
+
+
+def replay(session_id: str, history: Iterable[Recorded]) -> Session:
+    """The state after a whole history: a function of the log and nothing else (R14)."""
+    session = Session(session_id)
+    for recorded in history:
+        session = evolve(session, recorded)
+    return session

@@ -1,0 +1,1 @@
+"""One module a step, in order: v0001_..."""
