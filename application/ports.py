@@ -1,6 +1,6 @@
 """What the application needs of the world: one Protocol a port. Adapters live in persistence/ and media/."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -26,6 +26,10 @@ class IdSource(Protocol):
         """A UUIDv7 (RFC 9562 section 5.7) in its canonical text form."""
         ...
 
+    def derive(self, namespace: str, name: str) -> str:
+        """The UUIDv5 of a name in a namespace, itself a UUID (RFC 9562 section 5.5): the same again each time."""
+        ...
+
 
 class LogLine(msgspec.Struct, frozen=True):
     """An event as it is stored: the verbatim line, its leaf hash (RFC 9162 section 2.1.1) and the derived columns."""
@@ -36,8 +40,6 @@ class LogLine(msgspec.Struct, frozen=True):
     event_id: str
     session_id: str
     version: int
-    type: str
-    recorded_at: int
 
 
 class EventLog(Protocol):
@@ -134,8 +136,11 @@ class Agenda(Protocol):
         """The position up to which the log is on the agenda."""
         ...
 
-    def replace(self, items: dict[str, Sequence[AgendaItem]], *, checkpoint: int | None) -> None:
-        """Put these sessions' items in the place of their old ones and move the checkpoint, in one transaction."""
+    def replace(self, items: Mapping[str, Sequence[AgendaItem]], *, checkpoint: int) -> None:
+        """Put these sessions' items in the place of their old ones and move the checkpoint, in one transaction.
+
+        The checkpoint may go back: what the items were not made of is read again.
+        """
         ...
 
     def due(self, now: int) -> list[AgendaItem]:
@@ -152,7 +157,10 @@ class Agenda(Protocol):
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the read model of sessions. Times are microseconds since the epoch; None for not yet."""
+    """One row of the read model of sessions. Times are microseconds since the epoch; None for not yet.
+
+    ``bytes_kept`` are of completed batches whose purge is not authorised, ``bytes_freed`` of files that purges deleted.
+    """
 
     session_id: str
     channel: str
@@ -197,8 +205,13 @@ class ReadModels(Protocol):
         """The position up to which the rows tell the log."""
         ...
 
-    def apply(self, sessions: Sequence[SessionSummary], batches: Sequence[BatchRecord], *, checkpoint: int) -> None:
-        """Insert or replace these rows and move the checkpoint, in one transaction."""
+    def apply(
+        self, sessions: Sequence[SessionSummary], batches: Sequence[BatchRecord], *, after: int, checkpoint: int
+    ) -> bool:
+        """Insert or replace these rows and move the checkpoint from ``after``, in one transaction.
+
+        Another projector may have moved it first: then the rows are stale, nothing is changed, and the answer is False.
+        """
         ...
 
     def clear(self) -> None:
@@ -256,8 +269,13 @@ class MediaFiles(Protocol):
         """
         ...
 
-    def write_marker(self, root: str, marker: Marker) -> None:
-        """Make the root's marker, durably; the root directory is made if it is missing."""
+    def adopt(self, root: str, marker: Marker) -> Marker:
+        """Make the root directory and give it this marker, durably, where there is none; return the marker it has.
+
+        Raises:
+            RootSuspect: there is a marker that cannot be read or understood.
+
+        """
         ...
 
     def exclusive(self, root: str) -> AbstractContextManager[None]:
@@ -294,7 +312,7 @@ class MediaFiles(Protocol):
         ...
 
     def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-        """Delete those files that still are what they were, then flush every directory that was touched once (R10, R11).
+        """Delete those files that still are what they were, then flush every directory that held them (R10, R11).
 
         Raises:
             RootSuspect: a directory could not be flushed: nothing may be recorded as gone.
@@ -338,8 +356,13 @@ class MediaPlaylist(msgspec.Struct, frozen=True, kw_only=True):
 class Playlists(Protocol):
     """The playlists of a channel on disk."""
 
-    def publish(self, root: str, channel: str, playlists: Sequence[MediaPlaylist]) -> None:
-        """Replace the media playlists and the master playlist, each atomically and durably; unchanged ones stay."""
+    def publish(
+        self, root: str, channel: str, playlists: Sequence[MediaPlaylist], retired: Sequence[MediaPlaylist] = ()
+    ) -> None:
+        """Replace the media playlists and the master playlist, each atomically and durably; unchanged ones stay.
+
+        ``retired`` are of renditions that the channel no longer has: the master playlist does not name them.
+        """
         ...
 
     def listed(self, root: str, channel: str, rendition: str) -> tuple[str, ...] | None:

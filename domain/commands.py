@@ -2,6 +2,7 @@
 
 import msgspec
 
+from domain.batch import Completion
 from domain.events import (
     Disposition,
     FileIdentity,
@@ -30,6 +31,7 @@ class OpenSession(_Command, frozen=True, kw_only=True):
     segment_ms: int
     playlist_window: int
     policy: Policy
+    discontinuities: int = 0
 
 
 class StartBatch(_Command, frozen=True, kw_only=True):
@@ -70,16 +72,14 @@ class RecordPlaylist(_Command, frozen=True, kw_only=True):
 
 
 class Successor(_Command, frozen=True, kw_only=True):
-    """What later sessions of the channel have done: how many batches they completed, the newest of those, and when the
-    first of their playlists replaced this session's (microseconds; None if none did).
+    """What later sessions of the channel have done: how many batches they completed, when the first of their playlists
+    replaced this session's (microseconds; None if none did), and the newest of those batches with its session.
     """
 
     completed: int = 0
     published_at: int | None = None
     session_id: str | None = None
-    batch: int = 0
-    position: int = 0
-    completed_at: int = 0
+    newest: Completion | None = None
 
 
 class IssuePurge(_Command, frozen=True, kw_only=True):

@@ -3,10 +3,11 @@
 Nothing here changes anything; a refusal leaves no trace.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from domain import retention
+from domain.batch import Batch
 from domain.commands import (
     CloseSession,
     Command,
@@ -18,7 +19,7 @@ from domain.commands import (
     RecordPurge,
     StartBatch,
 )
-from domain.errors import Invalid, Refused
+from domain.errors import Refused
 from domain.events import (
     Availability,
     BatchCompleted,
@@ -28,6 +29,7 @@ from domain.events import (
     PlaylistPublished,
     PurgeFailed,
     PurgeIssued,
+    SegmentFile,
     SegmentsPurged,
     SessionClosed,
     SessionOpened,
@@ -35,17 +37,14 @@ from domain.events import (
 from domain.lifecycle import BATCH_MOVES, SESSION_MOVES, BatchState, SessionState, Trigger
 from domain.segments import (
     batch_numbers,
-    check_label,
-    check_naming,
     expected_files,
     identity_of,
     relative_file,
 )
-from domain.session import Batch, Session
+from domain.session import Session
+from domain.terms import check_terms
 
 STDERR_TAIL_BYTES = 4096
-MAX_BATCH_SIZE = 10_000
-MAX_SEGMENT_MS = 3_600_000
 
 
 def decide(session: Session, command: Command) -> tuple[Event, ...]:
@@ -64,15 +63,7 @@ def decide(session: Session, command: Command) -> tuple[Event, ...]:
 def _open(session: Session, command: OpenSession) -> tuple[Event, ...]:
     if session.opened is not None:
         raise Refused("R20", "channel", command.channel, f"session {session.session_id} is open already")
-    check_label("channel", command.channel)
-    if not command.renditions:
-        raise Invalid("renditions", list(command.renditions), "at least one rendition")
-    for rendition in command.renditions:
-        check_label("rendition", rendition)
-    if len({rendition.casefold() for rendition in command.renditions}) != len(command.renditions):
-        raise Invalid("renditions", list(command.renditions), "each rendition once, whatever its case")
-    check_naming(command.naming)
-    _check_numbers(command)
+    check_terms(command)
     return (
         SessionOpened(
             channel=command.channel,
@@ -84,42 +75,9 @@ def _open(session: Session, command: OpenSession) -> tuple[Event, ...]:
             segment_ms=command.segment_ms,
             playlist_window=command.playlist_window,
             policy=command.policy,
+            discontinuities=command.discontinuities,
         ),
     )
-
-
-def _check_numbers(command: OpenSession) -> None:
-    size, wrap, window, policy = command.batch_size, command.naming.wrap, command.playlist_window, command.policy
-    if not 1 <= size <= MAX_BATCH_SIZE:
-        raise Invalid("batch_size", size, f"1 to {MAX_BATCH_SIZE} segments")
-    if not 1 <= command.segment_ms <= MAX_SEGMENT_MS:
-        raise Invalid("segment_seconds", command.segment_ms / 1000, "more than 0 and at most an hour")
-    if policy.keep_previous < 1:
-        raise Invalid("keep_previous", policy.keep_previous, "1 or more: the newest two completed batches stay (R19)")
-    if window and window < size:
-        raise Invalid(
-            "playlist_window", window, f"0 (no playlist) or at least batch_size, {size}: none may go unlisted"
-        )
-    if wrap:
-        _check_wrap(size, wrap, window, policy.keep_previous, policy.availability)
-
-
-def _check_wrap(size: int, wrap: int, window: int, keep_previous: int, availability: Availability) -> None:
-    """R5: a session in which names must collide sooner or later is refused at opening."""
-    if (keep_previous + 2) * size > wrap:
-        raise Invalid(
-            "wrap",
-            wrap,
-            f"0 or at least (keep_previous + 2) * batch_size = {(keep_previous + 2) * size}: "
-            "a batch would start under names that a kept batch still needs (R5)",
-        )
-    if availability is Availability.RFC8216 and window + size > wrap:
-        raise Invalid(
-            "wrap",
-            wrap,
-            f"0 or at least playlist_window + batch_size = {window + size}: "
-            "a batch would start under names that the playlist still lists (R5, R13)",
-        )
 
 
 def _start(session: Session, command: StartBatch) -> tuple[Event, ...]:
@@ -166,7 +124,7 @@ def _running(session: Session, number: int, trigger: Trigger) -> Batch:
 def _complete(session: Session, command: CompleteBatch) -> tuple[Event, ...]:
     batch, terms = _running(session, command.batch, Trigger.COMPLETE), session.terms
     found = {(file.rendition, file.number): file for file in command.files}
-    stale = set(batch.present)
+    stale, files = set(batch.present), list[SegmentFile]()
     for expected in expected_files(terms.naming, terms.renditions, batch_numbers(batch.number, terms.batch_size)):
         file = found.pop((expected.rendition, expected.number), None)
         if file is None or file.name != expected.name:
@@ -177,10 +135,11 @@ def _complete(session: Session, command: CompleteBatch) -> tuple[Event, ...]:
             raise Refused("R9", "duration_ms", file.duration_ms, f"{expected.file} must last at least a millisecond")
         if identity_of(file) in stale:
             raise Refused("R9", "file", expected.file, "it was there before the batch started and has not changed")
+        files.append(file)
     if found:
         extra = next(iter(found.values()))
         raise Refused("R1", "file", relative_file(extra.rendition, extra.name), "it is not of this batch")
-    return (BatchCompleted(batch=batch.number, attempt=batch.attempt, files=command.files),)
+    return (BatchCompleted(batch=batch.number, attempt=batch.attempt, files=tuple(files)),)
 
 
 def _fail(session: Session, command: FailBatch) -> tuple[Event, ...]:
@@ -198,7 +157,9 @@ def _fail(session: Session, command: FailBatch) -> tuple[Event, ...]:
 
 
 def _record_playlist(session: Session, command: RecordPlaylist) -> tuple[Event, ...]:
-    if session.terms.policy.availability is Availability.OFF or session.terms.playlist_window == 0:
+    terms = session.terms
+    awaited = terms.ordinal > 1 and session.published is None
+    if terms.policy.availability is Availability.OFF and not awaited:
         return ()
     if session.published == (command.first_segment, command.last_segment):
         return ()
@@ -222,7 +183,8 @@ def _issue_purge(session: Session, command: IssuePurge) -> tuple[Event, ...]:
     if due is None:
         raise Refused("R3", "batch", command.batch, "it is not due")
     if due.because is None or due.due_at is None:
-        raise Refused("R13", "batch", command.batch, f"it is not due yet: {due.waits_for}")
+        rule = "R13" if due.because else "R19"
+        raise Refused(rule, "batch", command.batch, f"it is not due yet: {due.waits_for}")
     if command.now < due.due_at:
         raise Refused("R13", "batch", command.batch, f"it is due in {(due.due_at - command.now) / 1e6:.3f} s")
     return (
@@ -286,13 +248,3 @@ _DECISIONS: dict[type, Callable[[Session, Any], tuple[Event, ...]]] = {
     RecordPurge: _record_purge,
     CloseSession: _close,
 }
-
-
-def kept_files(sessions: Iterable[Session]) -> tuple[tuple[str, str], ...]:
-    """The files that these sessions still need, each with what to call its owner: StartBatch's ``occupied``."""
-    return tuple(
-        (relative_file(file.rendition, file.name), f"batch {batch.number} of session {session.session_id}")
-        for session in sessions
-        for batch in session.batches.values()
-        for file in batch.files
-    )

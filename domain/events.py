@@ -110,7 +110,10 @@ class RemainingFile(_Fact, frozen=True, kw_only=True):
 
 
 class SessionOpened(_Fact, frozen=True, kw_only=True):
-    """A run of a channel began. ``ordinal`` counts the sessions of the channel from 1."""
+    """A run of a channel began. ``ordinal`` counts the sessions of the channel from 1.
+
+    ``discontinuities`` counts those of the sessions before it (RFC 8216 section 4.3.3.3).
+    """
 
     channel: str
     ordinal: int
@@ -121,6 +124,7 @@ class SessionOpened(_Fact, frozen=True, kw_only=True):
     segment_ms: int
     playlist_window: int
     policy: Policy
+    discontinuities: int = 0
 
 
 class BatchStarted(_Fact, frozen=True, kw_only=True):
@@ -157,6 +161,7 @@ class PlaylistPublished(_Fact, frozen=True, kw_only=True):
     """The playlists on disk list segments ``first_segment`` to ``last_segment``; the longest lasts ``duration_ms``.
 
     Recorded while availability is ``rfc8216``: the moment at which a segment leaves the playlist starts its wait (R13).
+    The first playlist of a channel's second or later session is always recorded: what the one before it listed leaves.
     """
 
     first_segment: int

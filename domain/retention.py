@@ -3,12 +3,16 @@
 This is the one place to change when the rule changes. All of it is pure: the time is an argument.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
+from domain.batch import Batch
 from domain.commands import Successor
 from domain.events import Availability, Because, Disposition
 from domain.lifecycle import BatchState, SessionState
-from domain.session import Batch, Session
+from domain.segments import relative_file
+from domain.session import Session
 
 LISTED = "availability: still listed in a playlist"
 SUCCESSOR = "the channel's newest two completed batches stay until a later session has two of its own"
@@ -73,6 +77,16 @@ def due(session: Session, successor: Successor | None = None) -> tuple[Due, ...]
     return tuple(found)
 
 
+def kept_files(sessions: Iterable[Session]) -> tuple[tuple[str, str], ...]:
+    """The files that these sessions still need, each with what to call its owner: StartBatch's ``occupied``."""
+    return tuple(
+        (relative_file(file.rendition, file.name), f"batch {batch.number} of session {session.session_id}")
+        for session in sessions
+        for batch in session.batches.values()
+        for file in batch.files
+    )
+
+
 def _given_up(session: Session) -> bool:
     return session.state is SessionState.CLOSED and session.disposition is Disposition.PURGE
 
@@ -82,13 +96,15 @@ def _due(session: Session, batch: Batch, successor: Successor) -> Due:
         because = Because(rule="R3", completed_batch=batch.due.batch, completed_position=batch.due.position)
         since = batch.due.at
     else:
+        assert successor.newest is not None, "it is due because of later batches"
+        newest = successor.newest
         because = Because(
             rule="R19",
-            completed_batch=successor.batch,
-            completed_position=successor.position,
+            completed_batch=newest.batch,
+            completed_position=newest.position,
             session_id=successor.session_id,
         )
-        since = successor.completed_at
+        since = newest.at
     if session.terms.policy.availability is Availability.OFF or session.terms.playlist_window == 0:
         return Due(batch.number, because, since)
     left = batch

@@ -14,7 +14,9 @@ DEFAULT_PATTERN = "{rendition}_segment_%03d.ts"
 DEFAULT_WRAP = 1000
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_NUMBER = re.compile(r"%0?[0-9]{0,2}d")
+_NUMBER = re.compile(r"%(?:0[1-9])?d")
+_LITERAL = "[A-Za-z0-9._-]{0,64}"
+_PATTERN = re.compile(r"\{rendition\}" + _LITERAL + _NUMBER.pattern + _LITERAL)
 
 
 def check_label(field: str, value: str) -> str:
@@ -36,13 +38,12 @@ def check_naming(naming: Naming) -> Naming:
         Invalid: the pattern or the wrap cannot do that.
 
     """
-    pattern, rest = naming.pattern, _NUMBER.sub("", naming.pattern.replace("{rendition}", ""))
-    if "{rendition}" not in pattern or len(_NUMBER.findall(pattern)) != 1 or re.search(r"[%{}/\\\0\s]", rest):
+    if not _PATTERN.fullmatch(naming.pattern) or naming.pattern.endswith(".m3u8"):
         raise Invalid(
-            "naming.pattern", pattern, "one {rendition}, one number such as %03d, and no slash, space, '%' or brace"
+            "naming.pattern",
+            naming.pattern,
+            "{rendition}, then letters, digits, '.', '_', '-' and one number such as %d or %03d; not ending in .m3u8",
         )
-    if not pattern.startswith("{rendition}"):
-        raise Invalid("naming.pattern", pattern, "must begin with {rendition}")
     if naming.wrap < 0:
         raise Invalid("wrap", naming.wrap, "0 (names never repeat) or the count of numbers before they do")
     if naming.offset < 0:
@@ -99,3 +100,17 @@ def identity_of(file: SegmentFile) -> FileIdentity:
     return FileIdentity(
         file=relative_file(file.rendition, file.name), size=file.size, mtime_ns=file.mtime_ns, inode=file.inode
     )
+
+
+def newest_number(naming: Naming, rendition: str, name: str, last: int) -> int | None:
+    """The newest segment, up to ``last``, that bears a file name in a rendition; None if none ever did."""
+    before, after = _NUMBER.split(naming.pattern.replace("{rendition}", rendition))
+    match = re.fullmatch(re.escape(before) + "([0-9]+)" + re.escape(after), name)
+    if match is None:
+        return None
+    number = int(match[1]) - naming.offset
+    if naming.wrap:
+        number = last - (last - number) % naming.wrap
+    if not 0 <= number <= last or file_name(naming, rendition, number) != name:
+        return None
+    return number

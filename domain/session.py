@@ -10,17 +10,16 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from domain.batch import Batch, Completion, Purge
 from domain.events import (
     BatchCompleted,
     BatchFailed,
     BatchStarted,
     Disposition,
-    FileIdentity,
     PlaylistPublished,
     PurgeFailed,
     PurgeIssued,
     Recorded,
-    SegmentFile,
     SegmentsPurged,
     SessionClosed,
     SessionOpened,
@@ -28,58 +27,6 @@ from domain.events import (
 )
 from domain.lifecycle import BATCH_MOVES, SESSION_MOVES, BatchState, SessionState, Trigger
 from domain.segments import batch_numbers, identity_of
-
-
-class Completion(msgspec.Struct, frozen=True):
-    """When a batch completed, and where the log says so. ``at`` is in microseconds since the epoch."""
-
-    batch: int
-    position: int
-    event_id: str
-    at: int
-
-
-class Purge(msgspec.Struct, frozen=True):
-    """An authorised purge without an outcome yet: what is left to delete, and when to try (microseconds)."""
-
-    purge_id: str
-    event_id: str
-    files: tuple[FileIdentity, ...]
-    attempt: int = 1
-    retry_at: int = 0
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """One batch that is not purged.
-
-    ``program_at`` is the wall clock time of its first segment (EXT-X-PROGRAM-DATE-TIME) and ``duration_ms`` the length
-    of its longest rendition. ``discontinuities`` counts the discontinuities of the session before this batch.
-    ``due`` is the completion that made the batch due (R3). ``listed``, ``longest_ms`` and ``left_at`` follow the
-    playlists that held it (R13).
-    """
-
-    number: int
-    state: BatchState
-    attempt: int
-    started_at: int
-    started_by: str
-    correlation_id: str
-    source: Source
-    present: tuple[FileIdentity, ...]
-    discontinuity: bool
-    discontinuities: int
-    program_at: int
-    failure: str = ""
-    files_left: tuple[str, ...] = ()
-    files: tuple[SegmentFile, ...] = ()
-    bytes: int = 0
-    duration_ms: int = 0
-    completed: Completion | None = None
-    due: Completion | None = None
-    listed: bool = False
-    longest_ms: int = 0
-    left_at: int | None = None
-    purge: Purge | None = None
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -128,12 +75,17 @@ class Session(msgspec.Struct, frozen=True):
 
 
 def _opened(session: Session, recorded: Recorded, event: SessionOpened) -> dict[str, Any]:
-    return {"opened": event, "opened_at": recorded.envelope.recorded_at}
+    return {
+        "opened": event,
+        "opened_at": recorded.envelope.recorded_at,
+        "discontinuities": event.discontinuities,
+    }
 
 
 def _started(session: Session, recorded: Recorded, event: BatchStarted) -> dict[str, Any]:
     envelope, earlier = recorded.envelope, session.batches.get(event.batch)
-    changed = session.source is not None and session.source.label != event.source.label
+    # What comes after another session of the channel does not follow from it, whatever it is made from.
+    changed = session.source.label != event.source.label if session.source else session.terms.naming.offset > 0
     batch = Batch(
         number=event.batch,
         state=BATCH_MOVES[earlier.state, Trigger.START] if earlier else BatchState.GENERATING,
@@ -155,7 +107,13 @@ def _started(session: Session, recorded: Recorded, event: BatchStarted) -> dict[
 
 def _completed(session: Session, recorded: Recorded, event: BatchCompleted) -> dict[str, Any]:
     envelope, before = recorded.envelope, session.batches[event.batch]
-    completion = Completion(event.batch, recorded.position, envelope.event_id, envelope.recorded_at)
+    completion = Completion(
+        batch=event.batch,
+        position=recorded.position,
+        event_id=envelope.event_id,
+        correlation_id=envelope.correlation_id,
+        at=envelope.recorded_at,
+    )
     lengths: dict[str, int] = {}
     for file in event.files:
         lengths[file.rendition] = lengths.get(file.rendition, 0) + file.duration_ms
@@ -209,7 +167,7 @@ def _published(session: Session, recorded: Recorded, event: PlaylistPublished) -
             batches[number] = replace(
                 batch, listed=True, longest_ms=max(batch.longest_ms, event.duration_ms), left_at=None
             )
-        elif batch.left_at is None:
+        elif numbers[-1] < event.first_segment and batch.left_at is None:
             batches[number] = replace(batch, listed=False, left_at=at)
     return {
         "batches": batches,
@@ -219,13 +177,16 @@ def _published(session: Session, recorded: Recorded, event: PlaylistPublished) -
 
 
 def _purge_issued(session: Session, recorded: Recorded, event: PurgeIssued) -> dict[str, Any]:
-    before = session.batches[event.batch]
-    files = tuple(identity_of(file) for file in before.files)
-    batch = replace(
-        before,
-        state=BATCH_MOVES[before.state, Trigger.ISSUE_PURGE],
-        purge=Purge(event.purge_id, recorded.envelope.event_id, files),
+    envelope, before = recorded.envelope, session.batches[event.batch]
+    purge = Purge(
+        purge_id=event.purge_id,
+        event_id=envelope.event_id,
+        correlation_id=envelope.correlation_id,
+        because=event.because,
+        issued_at=envelope.recorded_at,
+        files=tuple(identity_of(file) for file in before.files),
     )
+    batch = replace(before, state=BATCH_MOVES[before.state, Trigger.ISSUE_PURGE], purge=purge)
     return {"batches": {**session.batches, event.batch: batch}}
 
 

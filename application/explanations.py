@@ -1,0 +1,146 @@
+"""Why a file is there, or when and why it went: told by the log, the read models and a look at the file."""
+
+import msgspec
+
+from application.ports import BatchRecord, EventLog, MediaFiles, ReadModels, SessionSummary
+from application.queries import because_of
+from application.sessions import Sessions
+from domain import retention
+from domain.batch import Batch
+from domain.events import Disposition, FileIdentity, PurgeFailed, SegmentsPurged
+from domain.lifecycle import BatchState, SessionState
+from domain.segments import identity_of, newest_number
+from domain.session import Session
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a file is there, or when and why it went. ``events`` are positions in the log."""
+
+    file: str
+    status: str
+    segment: int | None
+    batch: int | None
+    because: str
+    events: tuple[int, ...] = ()
+    session_id: str | None = None
+
+
+class Explainer:
+    """Explains files; it only reads."""
+
+    def __init__(self, log: EventLog, sessions: Sessions, read_models: ReadModels, files: MediaFiles) -> None:
+        self._log, self._sessions, self._read_models, self._files = log, sessions, read_models, files
+
+    def explain(self, path: str) -> Explanation:
+        """What the log says of the file at an absolute path."""
+        summaries = self._read_models.sessions()
+        for summary in sorted(summaries, key=lambda one: -one.ordinal):
+            file = _below(path, f"{summary.root.rstrip('/')}/{summary.channel}/")
+            if file is not None and (found := self._explained(path, file, summary)):
+                return found
+        known = any(_below(path, f"{one.root.rstrip('/')}/{one.channel}/") is not None for one in summaries)
+        if known and self._is_there(path, summaries):
+            return _answer(path, "orphan", "no event explains it; Trailkeep leaves it alone")
+        reason = (
+            "no event speaks of it, and it is not there" if known else "it is not below a channel that the log knows"
+        )
+        return _answer(path, "unknown", reason)
+
+    def _explained(self, path: str, file: str, summary: SessionSummary) -> Explanation | None:
+        """What this session has to say of the file, if any of its batches ever bore the name."""
+        session = self._sessions.load(summary.session_id)
+        terms = session.terms
+        rendition, _, name = file.partition("/")
+        batches = session.next_batch + (session.next_batch in session.batches)
+        number = (
+            newest_number(terms.naming, rendition, name, batches * terms.batch_size - 1)
+            if rendition in terms.renditions
+            else None
+        )
+        if number is None:
+            return None
+        record = self._read_models.batches(session.session_id, numbers=[number // terms.batch_size])
+        if not record:
+            return None
+        status, because = self._status(session, record[0], file)
+        return Explanation(
+            file=path,
+            status=status,
+            segment=number,
+            batch=record[0].batch,
+            because=because,
+            events=record[0].positions,
+            session_id=session.session_id,
+        )
+
+    def _status(self, session: Session, record: BatchRecord, file: str) -> tuple[str, str]:
+        terms = session.terms
+        there = self._files.find(terms.media_root.path, terms.channel, [file]).get(file)
+        found = there.identity if there else None
+        batch = session.batches.get(record.batch)
+        if batch is None:
+            return self._after_purge(record, found)
+        if batch.state is BatchState.GENERATING:
+            return "generating", f"attempt {batch.attempt} of batch {batch.number} is being generated"
+        if batch.state is BatchState.FAILED:
+            status = "orphan" if session.state is SessionState.CLOSED else "generating"
+            return status, f"attempt {batch.attempt} of batch {batch.number} failed: {batch.failure}"
+        if found is None:
+            return _missing(batch, record)
+        if found not in map(identity_of, batch.files):
+            return "superseded", f"it is not the file that batch {batch.number} recorded; a purge leaves it alone"
+        return "kept", f"{_why(record)}; the purge is not finished" if batch.purge else self._keeping(session, batch)
+
+    def _keeping(self, session: Session, batch: Batch) -> str:
+        found = retention.due(session, self._sessions.successor(session))
+        due = next((one for one in found if one.batch == batch.number), None)
+        if due is not None:
+            return due.waits_for or f"batch {batch.number} is due and waits for its purge"
+        if session.disposition is Disposition.KEEP:
+            return "the session was closed with its batches to be kept"
+        keep = session.terms.policy.keep_previous + 1
+        return f"R2: batch {batch.number} is one of the newest {keep} completed batches"
+
+    def _after_purge(self, record: BatchRecord, found: FileIdentity | None) -> tuple[str, str]:
+        if found is None:
+            return "purged", f"{_why(record)}; {record.outcome}"
+        for position in record.positions:
+            event = self._log.read(after=position - 1, limit=1)[0].event
+            if isinstance(event, PurgeFailed | SegmentsPurged) and found in event.superseded:
+                return (
+                    "superseded",
+                    f"it was another file already when batch {record.batch} was purged; it was left alone",
+                )
+        return "orphan", f"it came after batch {record.batch}, which bore the name, was purged"
+
+    def _is_there(self, path: str, summaries: list[SessionSummary]) -> bool:
+        for one in summaries:
+            file = _below(path, f"{one.root.rstrip('/')}/{one.channel}/")
+            if file is not None and file.count("/") == 1:
+                return file in self._files.find(one.root, one.channel, [file])
+        return False
+
+
+def _below(path: str, directory: str) -> str | None:
+    return path[len(directory) :] if path.startswith(directory) else None
+
+
+def _answer(path: str, status: str, because: str) -> Explanation:
+    return Explanation(file=path, status=status, segment=None, batch=None, because=because)
+
+
+def _missing(batch: Batch, record: BatchRecord) -> tuple[str, str]:
+    if batch.purge:
+        return "purged", f"{_why(record)}; the outcome of the purge is not recorded yet"
+    return "unknown", f"lost: batch {batch.number} keeps it and no purge was issued, but it is not there"
+
+
+def _why(record: BatchRecord) -> str:
+    because = because_of(record)
+    if because is None:
+        return "it is not due"
+    later = f" of session {because.session_id}" if because.session_id else ""
+    return (
+        f"{because.rule}: batch {because.completed_batch}{later} completed "
+        f"at position {because.completed_position}, so batch {record.batch} was due"
+    )

@@ -1,0 +1,245 @@
+"""Generation: the verbs of a producer, whether it is Trailkeep's own or somebody else's script.
+
+A batch is started durably before its first byte is written, and completed only on proof (R9): every file exists, is not
+empty, is flushed to disk and is recorded with its identity. Then the playlist is written.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from application.handlers import Cause, Handler
+from application.ports import IdSource, Marker, MediaFiles, ReadModels
+from application.publisher import Publisher
+from application.purger import check_root
+from application.sessions import Sessions
+from domain.commands import CloseSession, CompleteBatch, FailBatch, OpenSession, StartBatch
+from domain.decisions import decide
+from domain.errors import Refused, RootSuspect
+from domain.events import (
+    Disposition,
+    FileIdentity,
+    MediaRoot,
+    Naming,
+    Policy,
+    Recorded,
+    SegmentFile,
+    Source,
+)
+from domain.lifecycle import SessionState
+from domain.retention import kept_files
+from domain.segments import ExpectedFile, batch_numbers, expected_files
+from domain.session import Session
+
+Durations = Callable[[ExpectedFile, str], int]
+"""How long a segment lasts, in milliseconds: asked with what was expected and its absolute path."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session is to be opened with, as an operator says it."""
+
+    channel: str
+    root: str
+    batch_size: int
+    renditions: tuple[str, ...]
+    pattern: str
+    wrap: int
+    segment_ms: int
+    playlist_window: int
+    policy: Policy
+
+
+class Generation:
+    """Opens and closes sessions; starts, completes and fails batches."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        sessions: Sessions,
+        publisher: Publisher,
+        files: MediaFiles,
+        read_models: ReadModels,
+        ids: IdSource,
+        store_id: str,
+    ) -> None:
+        self._handler, self._sessions, self._publisher = handler, sessions, publisher
+        self._files, self._read_models, self._ids, self._store_id = files, read_models, ids, store_id
+
+    def open(self, terms: Terms, cause: Cause) -> Recorded:
+        """Open the channel's next session; adopt the media root if it is new.
+
+        Raises:
+            Invalid: a term can never hold; the disk was not touched.
+            Refused: the channel's newest session is still open (R20).
+            RootSuspect: the root's marker is missing though the log knows the root, or is not ours (R17).
+
+        """
+        before = self._sessions.newest_of(terms.channel)
+        if before and before.state is not SessionState.CLOSED:
+            raise Refused(
+                "R20", "channel", terms.channel, f"its session {before.session_id} is {before.state}, not closed"
+            )
+        ordinal = before.terms.ordinal + 1 if before else 1
+        session_id = self._sessions.id_of(terms.channel, ordinal)
+        command = self._order(terms, before, ordinal)
+        decide(Session(session_id), command)
+        command = msgspec.structs.replace(command, media_root=self._adopt(terms.root, before))
+        self._files.prepare(terms.root, terms.channel, terms.renditions)
+        return self._handler.execute(session_id, command, cause)[0]
+
+    def start(self, session_id: str, source: Source, cause: Cause) -> Recorded:
+        """Start the next batch, or the failed one again.
+
+        Raises:
+            Refused: a name is still in use (R5), or the session is not at rest.
+            RootSuspect: the root does not prove to be ours: the files would go to the wrong disk.
+
+        """
+        session = self._sessions.load(session_id)
+        check_root(self._files, session, self._store_id)
+        terms = session.terms
+        self._files.prepare(terms.media_root.path, terms.channel, terms.renditions)
+        expected = expected_files(terms.naming, terms.renditions, batch_numbers(session.next_batch, terms.batch_size))
+        present = self._files.find(terms.media_root.path, terms.channel, [one.file for one in expected])
+        return self._handler.execute(
+            session_id,
+            StartBatch(
+                source=source,
+                present=tuple(found.identity for found in present.values()),
+                occupied=kept_files(
+                    earlier
+                    for earlier in self._sessions.earlier(session)
+                    if earlier.terms.media_root.root_id == terms.media_root.root_id
+                ),
+            ),
+            cause,
+        )[0]
+
+    def complete(self, session_id: str, durations: Durations, actor: str) -> Recorded:
+        """Verify and flush the running batch's files, record them, and publish the playlist.
+
+        Raises:
+            Refused: a file is missing, empty, not regular or was there before (R9); no batch is running.
+            RootSuspect: the root is not ours, or the files could not be flushed.
+
+        """
+        session = self._sessions.load(session_id)
+        batch = session.running
+        if batch is None:
+            raise Refused(
+                "R20", "batch", session.next_batch, f"the session is {session.state}; no batch is being generated"
+            )
+        check_root(self._files, session, self._store_id)
+        files = self._verified(session, expected_of(session), durations)
+        recorded = self._handler.execute(
+            session_id,
+            CompleteBatch(batch=batch.number, files=files),
+            Cause(actor, batch.correlation_id, batch.started_by),
+        )[0]
+        self._publisher.publish(session_id)
+        return recorded
+
+    def fail(
+        self, session_id: str, reason: str, actor: str, *, exit_code: int | None = None, stderr_tail: str = ""
+    ) -> Recorded:
+        """Record the running batch as failed, with the files it left behind.
+
+        Raises:
+            Refused: no batch is running.
+
+        """
+        session = self._sessions.load(session_id)
+        batch = session.running
+        if batch is None:
+            raise Refused(
+                "R20", "batch", session.next_batch, f"the session is {session.state}; no batch is being generated"
+            )
+        return self._handler.execute(
+            session_id,
+            FailBatch(
+                batch=batch.number,
+                reason=reason,
+                exit_code=exit_code,
+                stderr_tail=stderr_tail,
+                files_left=self._left_by(session, batch.present),
+            ),
+            Cause(actor, batch.correlation_id, batch.started_by),
+        )[0]
+
+    def close(self, session_id: str, reason: str, disposition: Disposition, cause: Cause) -> Recorded:
+        """Close the session, or settle anew what becomes of the batches of a closed one.
+
+        Raises:
+            Refused: a batch is running, or nothing would change.
+
+        """
+        return self._handler.execute(session_id, CloseSession(reason=reason, disposition=disposition), cause)[0]
+
+    def _order(self, terms: Terms, before: Session | None, ordinal: int) -> OpenSession:
+        offset = before.terms.naming.offset + before.next_batch * before.terms.batch_size if before else 0
+        return OpenSession(
+            channel=terms.channel,
+            ordinal=ordinal,
+            media_root=MediaRoot(path=terms.root, root_id=""),
+            batch_size=terms.batch_size,
+            renditions=terms.renditions,
+            naming=Naming(pattern=terms.pattern, wrap=terms.wrap, offset=offset),
+            segment_ms=terms.segment_ms,
+            playlist_window=terms.playlist_window,
+            policy=terms.policy,
+            discontinuities=before.discontinuities if before else 0,
+        )
+
+    def _adopt(self, root: str, before: Session | None) -> MediaRoot:
+        """The root as the log shall know it. A new one gets a marker; a known one must have kept its own (R17)."""
+        known = {summary.root for summary in self._read_models.sessions()}
+        if root in known or (before and root == before.terms.media_root.path):
+            marker = self._files.read_marker(root)
+            if marker is None:
+                raise RootSuspect(root, "the log knows it, but its marker file is missing; is the disk mounted?")
+        else:
+            marker = self._files.adopt(root, Marker(store_id=self._store_id, root_id=self._ids.new()))
+        if marker.store_id != self._store_id:
+            raise RootSuspect(root, f"its marker is of another store, {marker.store_id}")
+        return MediaRoot(path=root, root_id=marker.root_id)
+
+    def _verified(
+        self, session: Session, expected: Sequence[ExpectedFile], durations: Durations
+    ) -> tuple[SegmentFile, ...]:
+        root, channel = session.terms.media_root.path, session.terms.channel
+        found = self._files.sync(root, channel, [one.file for one in expected])
+        for one in expected:
+            if one.file in found and not found[one.file].regular:
+                raise Refused("R9", "file", one.file, "it is not a regular file")
+        return tuple(
+            SegmentFile(
+                rendition=one.rendition,
+                number=one.number,
+                name=one.name,
+                size=found[one.file].identity.size,
+                mtime_ns=found[one.file].identity.mtime_ns,
+                inode=found[one.file].identity.inode,
+                duration_ms=durations(one, self._files.path(root, channel, one.file)),
+            )
+            for one in expected
+            if one.file in found
+        )
+
+    def _left_by(self, session: Session, present: Sequence[FileIdentity]) -> tuple[str, ...]:
+        root, channel = session.terms.media_root.path, session.terms.channel
+        try:
+            found = self._files.find(root, channel, [one.file for one in expected_of(session)])
+        except RootSuspect:
+            return ()
+        return tuple(file for file, one in found.items() if one.identity not in present)
+
+
+def expected_of(session: Session) -> tuple[ExpectedFile, ...]:
+    """The files of the batch that is being generated, or that would be next."""
+    terms = session.terms
+    return expected_files(terms.naming, terms.renditions, batch_numbers(session.next_batch, terms.batch_size))
+
+
+def nominal(segment_ms: int, known: Mapping[tuple[str, int], int]) -> Durations:
+    """Durations that an encoder told, by rendition and number; ``segment_ms`` for those it did not tell."""
+    return lambda expected, _path: known.get((expected.rendition, expected.number), segment_ms)

@@ -1,0 +1,141 @@
+"""Questions that operators ask: what is due, and what became of each batch.
+
+Every answer is a struct whose JSON form is part of the command-line contract. Times are microseconds since the epoch.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+
+import msgspec
+
+from application.ports import BatchRecord, EventLog, MediaFiles, ReadModels
+from application.purger import check_root
+from application.read_model_projector import ledger
+from application.sessions import Sessions
+from domain import retention
+from domain.batch import Batch
+from domain.errors import RootSuspect
+from domain.events import Because
+from domain.lifecycle import BatchState
+from domain.session import Session
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One batch of a session."""
+
+    batch: int
+    state: str
+    attempt: int
+    files: int
+    bytes: int
+    started_at: int
+    completed_at: int | None
+    purged_at: int | None
+    because: Because | None
+    held_by: tuple[str, ...] = ()
+    outcome: str | None = None
+
+
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that is due, or will be; ``blocked_by`` says what else it waits for."""
+
+    session_id: str
+    channel: str
+    batch: int
+    due_at: int | None
+    because: Because | None
+    files: int
+    bytes: int
+    blocked_by: str | None
+
+
+class Queries:
+    """Answers from the log and the read models; nothing here changes a file."""
+
+    def __init__(
+        self, log: EventLog, sessions: Sessions, read_models: ReadModels, files: MediaFiles, store_id: str
+    ) -> None:
+        self._log, self._sessions, self._read_models, self._files = log, sessions, read_models, files
+        self._store_id = store_id
+
+    def history(self, session_id: str) -> list[HistoryRow]:
+        """Every batch of the session, by number."""
+        return [_history_row(record) for record in self._read_models.batches(session_id)]
+
+    def history_at(self, session_id: str, at: int) -> list[HistoryRow]:
+        """The batches whose files were on the disk at that moment, as the log tells it."""
+        past = takewhile(lambda one: one.envelope.recorded_at <= at, self._log.read_session(session_id))
+        return [_history_row(record) for record in ledger(past) if record.state != BatchState.PURGED]
+
+    def plan(self, session_ids: Iterable[str]) -> list[PlanRow]:
+        """What is due in these sessions and what will be, oldest batch first; it is what a run would do (R18)."""
+        return [
+            row
+            for session_id in session_ids
+            for row in sorted(self._plan_of(self._sessions.load(session_id)), key=lambda row: row.batch)
+        ]
+
+    def planned_sessions(self) -> list[str]:
+        """The sessions in which anything can become due."""
+        return [
+            summary.session_id
+            for summary in self._read_models.sessions()
+            if summary.batches_completed > summary.batches_purged
+        ]
+
+    def _plan_of(self, session: Session) -> Iterator[PlanRow]:
+        terms = session.terms
+        suspect = None
+        try:
+            check_root(self._files, session, self._store_id)
+        except RootSuspect as found:
+            suspect = f"R17: {found.reason}"
+        for due in retention.due(session, self._sessions.successor(session)):
+            batch = session.batches[due.batch]
+            yield PlanRow(
+                session_id=session.session_id,
+                channel=terms.channel,
+                batch=due.batch,
+                due_at=due.due_at,
+                because=due.because,
+                files=len(batch.files),
+                bytes=batch.bytes,
+                blocked_by=due.waits_for or suspect,
+            )
+        for batch in session.batches.values():
+            if batch.purge:
+                yield _open_purge(session, batch, suspect)
+
+
+def _history_row(record: BatchRecord) -> HistoryRow:
+    return HistoryRow(
+        batch=record.batch,
+        state=record.state,
+        attempt=record.attempt,
+        files=record.files,
+        bytes=record.bytes,
+        started_at=record.started_at,
+        completed_at=record.completed_at,
+        purged_at=record.purged_at,
+        because=because_of(record),
+        outcome=record.outcome,
+    )
+
+
+def because_of(record: BatchRecord) -> Because | None:
+    """Why the batch's purge was authorised, if it was."""
+    return msgspec.json.decode(record.because, type=Because) if record.because else None
+
+
+def _open_purge(session: Session, batch: Batch, suspect: str | None) -> PlanRow:
+    assert batch.purge is not None
+    return PlanRow(
+        session_id=session.session_id,
+        channel=session.terms.channel,
+        batch=batch.number,
+        due_at=batch.purge.retry_at or batch.purge.issued_at,
+        because=batch.purge.because,
+        files=len(batch.purge.files),
+        bytes=sum(file.size for file in batch.purge.files),
+        blocked_by=suspect,
+    )

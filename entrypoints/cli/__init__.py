@@ -1,0 +1,41 @@
+"""The command line: `trailkeep` and its commands, each a few lines over the application."""
+
+import click
+
+from entrypoints.cli import demo, evidence, production, sessions, store
+from entrypoints.cli.common import Group
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="TRAILKEEP_DATABASE_URL",
+    help="sqlite:///FILE; default: trailkeep.db in the data directory (TRAILKEEP_HOME).",
+)
+@click.version_option(package_name="trailkeep")
+def main(database: str | None) -> None:
+    """Keep batch-generated HLS streams playable and their disk bounded, and prove what was deleted and why.
+
+    Exit codes: 0 done, 1 error, 2 usage, 3 verify found a discrepancy, 4 refused by a rule.
+    """
+
+
+for command in (
+    demo.demo,
+    production.run,
+    production.project,
+    production.recover,
+    sessions.session,
+    sessions.batch,
+    evidence.plan,
+    evidence.events,
+    evidence.history,
+    evidence.explain,
+    evidence.replay,
+    evidence.verify,
+    store.rebuild,
+    store.db,
+    store.doctor,
+):
+    main.add_command(command)

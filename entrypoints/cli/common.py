@@ -1,0 +1,124 @@
+"""What all commands share: the options, the database, output as tables or JSON, and errors as exit codes."""
+
+import contextlib
+import getpass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from application.handlers import Cause
+from domain.errors import Invalid, Refused, RootSuspect, TrailkeepError
+from domain.session import Session
+from entrypoints.bootstrap import App, opened
+from entrypoints.cli.render import err
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Exit(IntEnum):
+    """The exit codes that scripts rely on."""
+
+    DONE = 0
+    ERROR = 1
+    USAGE = 2
+    DISCREPANCY = 3
+    REFUSED = 4
+
+
+class Group(click.Group):
+    """A group whose commands end with the exit code that their error stands for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes one line on stderr."""
+        try:
+            return super().invoke(ctx)
+        except TrailkeepError as error:
+            err.print(f"Error: {error}", style="bold red", markup=False)
+            sys.exit(exit_code(error))
+        except BrokenPipeError:
+            # The reader of our output (head, less) has gone; what is left to say has no listener.
+            with contextlib.suppress(OSError):
+                sys.stdout = None  # type: ignore[assignment]
+            sys.exit(Exit.ERROR)
+
+
+def exit_code(error: TrailkeepError) -> Exit:
+    """The exit code that an error stands for."""
+    if isinstance(error, Refused | RootSuspect):
+        return Exit.REFUSED
+    return Exit.USAGE if isinstance(error, Invalid) else Exit.ERROR
+
+
+@contextmanager
+def application(ctx: click.Context) -> Iterator[App]:
+    """The application over the database that the user named."""
+    with opened(ctx.find_root().params.get("database"), say=lambda text: err.print(text, markup=False)) as app:
+        yield app
+
+
+def actor() -> str:
+    """Who types: the name that events carry."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return "cli"
+
+
+def cause() -> Cause:
+    """A person's wish: nothing in the log led to it."""
+    return Cause(actor())
+
+
+def session_of(app: App, name: str) -> Session:
+    """The session that SESSION names: an id, or a channel's newest."""
+    return app.sessions.resolve(name)
+
+
+def json_option(command: F) -> F:
+    """``--json``: machines read along."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")(command)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(msgspec.json.encode(value))
+
+
+def event_json(app: App, position: int) -> bytes:
+    """A recorded line with its position put first, otherwise verbatim."""
+    line = app.log.read_lines(after=position - 1, limit=1)[0].line
+    return with_position(position, line)
+
+
+def with_position(position: int, line: bytes) -> bytes:
+    """A recorded line with ``position`` put first, otherwise verbatim."""
+    return b'{"position":%d,%s' % (position, line[1:])
+
+
+@contextmanager
+def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr, none when that is not a terminal; call it with what, done and total."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def advance(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(f"{unit} {what}", total=total)
+        bar.update(tasks[what], completed=done, total=total)
+
+    with bar:
+        yield advance

@@ -1,0 +1,253 @@
+"""`plan`, `events`, `history`, `explain`, `replay`, `verify`: questions, answered from the log. None deletes."""
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from application.ports import LogLine
+from application.verify import Level, Report
+from domain.errors import Invalid
+from entrypoints.bootstrap import App
+from entrypoints.cli.common import (
+    Exit,
+    application,
+    json_option,
+    print_json,
+    progress,
+    session_of,
+    with_position,
+)
+from entrypoints.cli.render import moment, out, reason, sentence, size, state, table
+
+PAGE = 1000
+FOLLOW_S = 0.25
+
+
+@click.command()
+@json_option
+@click.pass_context
+def plan(ctx: click.Context, as_json: bool) -> None:
+    """What is due, from when, and why. It touches nothing; a run does just this (R18).
+
+    Example: trailkeep plan
+    """
+    with application(ctx) as app:
+        app.read_model_projector.catch_up()
+        rows = app.queries.plan(app.queries.planned_sessions())
+        if as_json:
+            print_json(rows)
+            return
+        if not rows:
+            out.print("nothing is due")
+            return
+        columns = ("channel", "batch", "due (UTC)", "files", "bytes", "because", "blocked by")
+        out.print(
+            table(
+                columns,
+                (
+                    (
+                        row.channel,
+                        str(row.batch),
+                        moment(row.due_at),
+                        str(row.files),
+                        size(row.bytes),
+                        reason(row.because),
+                        row.blocked_by or "",
+                    )
+                    for row in rows
+                ),
+            )
+        )
+
+
+@click.command()
+@click.argument("name", metavar="[SESSION]", required=False)
+@click.option("--after", type=click.IntRange(min=0), default=0, metavar="POSITION", help="Only events after it.")
+@click.option("--follow", is_flag=True, help="Go on with what is recorded from now.")
+@json_option
+@click.pass_context
+def events(ctx: click.Context, name: str | None, after: int, follow: bool, as_json: bool) -> None:
+    """The log, in order; with --json each line as it was recorded, with its position put first.
+
+    Example: trailkeep events news --after 120 --json
+    """
+    with application(ctx) as app:
+        session_id = session_of(app, name).session_id if name else None
+        position = after
+        while True:
+            for one in _lines(app, session_id, position):
+                position = one.position
+                if as_json:
+                    click.echo(with_position(position, one.line))
+                else:
+                    out.print(sentence(app.log.examine(one)))
+            if not follow:
+                return
+            app.signal.wait(FOLLOW_S)
+
+
+def _lines(app: App, session_id: str | None, after: int) -> Iterator[LogLine]:
+    while page := app.log.read_lines(after=after, limit=PAGE):
+        for line in page:
+            if session_id in {None, line.session_id}:
+                yield line
+        after = page[-1].position
+
+
+@click.command()
+@click.argument("name", metavar="SESSION")
+@click.option("--at", metavar="TIME", help="The disk as it was then: ISO 8601, UTC where no zone is given.")
+@json_option
+@click.pass_context
+def history(ctx: click.Context, name: str, at: str | None, as_json: bool) -> None:
+    """Every batch of a session: made, kept, held, purged, why, and how many bytes.
+
+    Example: trailkeep history news --at 2026-11-23T18:00:00Z
+    """
+    with application(ctx) as app:
+        app.read_model_projector.catch_up()
+        found = session_of(app, name)
+        rows = (
+            app.queries.history(found.session_id) if at is None else app.queries.history_at(found.session_id, _time(at))
+        )
+        if as_json:
+            print_json(rows)
+            return
+        columns = (
+            "batch",
+            "state",
+            "attempt",
+            "files",
+            "bytes",
+            "completed (UTC)",
+            "purged (UTC)",
+            "because",
+            "outcome",
+        )
+        out.print(
+            table(
+                columns,
+                (
+                    (
+                        str(row.batch),
+                        state(row.state),
+                        str(row.attempt),
+                        str(row.files),
+                        size(row.bytes),
+                        moment(row.completed_at),
+                        moment(row.purged_at),
+                        reason(row.because),
+                        row.outcome or "",
+                    )
+                    for row in rows
+                ),
+            )
+        )
+
+
+def _time(value: str) -> int:
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise Invalid("at", value, "an ISO 8601 time such as 2026-11-23T18:00:00Z") from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e6)
+
+
+@click.command()
+@click.argument("file")
+@json_option
+@click.pass_context
+def explain(ctx: click.Context, file: str, as_json: bool) -> None:
+    """Why this file is there, or when and why it went.
+
+    Example: trailkeep explain /srv/hls/news/720p/720p_segment_042.ts
+    """
+    path = Path(file).expanduser().absolute()
+    with application(ctx) as app:
+        app.read_model_projector.catch_up()
+        found = app.explainer.explain(os.path.normpath(path.parent.resolve() / path.name))
+        if as_json:
+            print_json(found)
+            return
+        out.print(f"{found.file}\n{found.status}: {found.because}", markup=False)
+        if found.batch is not None:
+            out.print(f"segment {found.segment}, batch {found.batch} of session {found.session_id}", markup=False)
+        for position in found.events:
+            recorded = app.log.read(after=position - 1, limit=1)[0]
+            line = sentence(recorded)
+            line.append(f"   {moment(recorded.envelope.recorded_at)}, {recorded.envelope.actor}", style="bright_black")
+            out.print(line)
+
+
+@click.command()
+@click.argument("name", metavar="SESSION")
+@click.option("--to", "last", type=click.IntRange(min=1), metavar="VERSION", help="Stop after this version.")
+@json_option
+@click.pass_context
+def replay(ctx: click.Context, name: str, last: int | None, as_json: bool) -> None:
+    """The session's state after each of its events: a function of the log and nothing else (R14).
+
+    Example: trailkeep replay news --to 40
+    """
+    with application(ctx) as app:
+        found = session_of(app, name)
+        for recorded, after in app.sessions.steps(found.session_id):
+            version = recorded.envelope.version
+            if last is not None and version > last:
+                break
+            if as_json:
+                print_json({"position": recorded.position, "event": type(recorded.event).__name__, "state": after})
+                continue
+            line = sentence(recorded)
+            line.append(f"   -> {after.state}: ", style="bright_black")
+            for batch in after.batches.values():
+                line.append(f"{batch.number} ").append_text(state(batch.state)).append(" ")
+            out.print(line)
+
+
+@click.command()
+@click.option(
+    "--level",
+    type=click.Choice(Level),
+    default=Level.IDENTITY,
+    show_default=True,
+    help="How closely files are looked at.",
+)
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, level: Level, as_json: bool) -> None:
+    """Compare the log with itself, with its seal and with the disk. It only reads; exit code 3 tells a discrepancy.
+
+    Example: trailkeep verify --level size
+    """
+    with application(ctx) as app:
+        with progress("checking") as advance:
+            report = app.verifier.verify(level, advance)
+        if as_json:
+            print_json(report)
+        else:
+            _print_report(report)
+    if not report.ok:
+        sys.exit(Exit.DISCREPANCY)
+
+
+def _print_report(report: Report) -> None:
+    for title, found in (
+        ("log", report.log.faults),
+        ("suspect media root", report.suspect_roots),
+        ("lost", report.lost),
+        ("orphan", report.orphans),
+        ("changed", report.changed),
+        ("superseded, left alone", report.superseded),
+    ):
+        for one in found:
+            out.print(f"{title}: {one}", markup=False)
+    out.print(
+        f"{report.log.events} events, root {report.log.root}; {report.checked} files checked: "
+        + ("everything agrees" if report.ok else "there are discrepancies"),
+        markup=False,
+    )

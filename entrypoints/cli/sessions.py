@@ -1,0 +1,287 @@
+"""`session` and `batch`: the verbs for producers of your own."""
+
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import click
+
+from application.generation import Terms, expected_of
+from domain.errors import Invalid
+from domain.events import Availability, Disposition, Naming, Policy, Recorded, SessionOpened, Source
+from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP, ExpectedFile
+from entrypoints.bootstrap import App
+from entrypoints.cli.common import (
+    Group,
+    actor,
+    application,
+    cause,
+    json_option,
+    print_json,
+    session_of,
+    with_position,
+)
+from entrypoints.cli.render import moment, out, sentence, size, table
+from entrypoints.settings import default_window, milliseconds
+from media.probe import FfmpegProbe
+
+
+@click.group(cls=Group)
+def session() -> None:
+    """Open, close and look at sessions."""
+
+
+@session.command("open")
+@click.argument("channel")
+@click.option("--root", required=True, metavar="DIR", help="The media root; CHANNEL/RENDITION/ is made below it.")
+@click.option("--batch-size", required=True, type=int, metavar="B", help="Segments in a batch.")
+@click.option("--rendition", "renditions", multiple=True, metavar="NAME", help="Repeat it for several; default: main.")
+@click.option("--wrap", type=int, default=DEFAULT_WRAP, show_default=True, help="Names repeat after so many; 0: never.")
+@click.option("--segment-seconds", default="2", show_default=True, metavar="S", help="Nominal length of a segment.")
+@click.option("--playlist-window", type=int, metavar="W", help="Segments in a playlist; 0: none; default: 2 * B.")
+@click.option(
+    "--availability",
+    type=click.Choice(Availability),
+    default=Availability.RFC8216,
+    show_default=True,
+    help="How long segments stay after they left the playlist: as RFC 8216 6.2.2 wants, or not at all.",
+)
+@json_option
+@click.pass_context
+def open_session(
+    ctx: click.Context,
+    channel: str,
+    root: str,
+    batch_size: int,
+    renditions: tuple[str, ...],
+    wrap: int,
+    segment_seconds: str,
+    playlist_window: int | None,
+    availability: Availability,
+    as_json: bool,
+) -> None:
+    """Open the channel's next session.
+
+    Example: trailkeep session open news --root /srv/hls --batch-size 20 --rendition 720p
+    """
+    terms = Terms(
+        channel=channel,
+        root=str(Path(root).expanduser().resolve()),
+        batch_size=batch_size,
+        renditions=renditions or ("main",),
+        pattern=DEFAULT_PATTERN,
+        wrap=wrap,
+        segment_ms=milliseconds("segment_seconds", seconds(segment_seconds)),
+        playlist_window=default_window(batch_size) if playlist_window is None else playlist_window,
+        policy=Policy(availability=availability),
+    )
+    with application(ctx) as app:
+        app.read_model_projector.catch_up()
+        recorded = app.generation.open(terms, cause())
+        app.read_model_projector.catch_up()
+        if as_json:
+            print_json(_session_json(app, recorded.envelope.session_id))
+        else:
+            out.print(sentence(recorded))
+            out.print(f"session {recorded.envelope.session_id}", markup=False)
+
+
+@session.command("close")
+@click.argument("name", metavar="SESSION")
+@click.option("--reason", default="closed by an operator", show_default=True)
+@click.option(
+    "--disposition",
+    type=click.Choice(Disposition),
+    default=Disposition.KEEP,
+    show_default=True,
+    help="What becomes of its batches; purge: they go once a later session of the channel has two of its own (R19).",
+)
+@json_option
+@click.pass_context
+def close_session(ctx: click.Context, name: str, reason: str, disposition: Disposition, as_json: bool) -> None:
+    """Close a session; or settle anew what becomes of the batches of a closed one.
+
+    Example: trailkeep session close news --disposition purge --reason "new batch size"
+    """
+    with application(ctx) as app:
+        found = session_of(app, name)
+        _told(app, app.generation.close(found.session_id, reason, disposition, cause()), as_json)
+
+
+@session.command("list")
+@click.option("--channel", help="Of this channel only.")
+@json_option
+@click.pass_context
+def list_sessions(ctx: click.Context, channel: str | None, as_json: bool) -> None:
+    """List sessions, oldest first.
+
+    Example: trailkeep session list --json
+    """
+    with application(ctx) as app:
+        app.read_model_projector.catch_up()
+        rows = app.read_models.sessions(channel)
+        if as_json:
+            print_json(rows)
+            return
+        columns = ("session", "channel", "no", "state", "opened (UTC)", "batches", "purged", "kept", "freed")
+        out.print(
+            table(
+                columns,
+                (
+                    (
+                        row.session_id,
+                        row.channel,
+                        str(row.ordinal),
+                        row.state,
+                        moment(row.opened_at),
+                        str(row.batches_completed),
+                        str(row.batches_purged),
+                        size(row.bytes_kept),
+                        size(row.bytes_freed),
+                    )
+                    for row in rows
+                ),
+            )
+        )
+
+
+@session.command("show")
+@click.argument("name", metavar="SESSION")
+@json_option
+@click.pass_context
+def show_session(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Show one session: its terms and where it stands.
+
+    Example: trailkeep session show news
+    """
+    with application(ctx) as app:
+        app.read_model_projector.catch_up()
+        found = _session_json(app, session_of(app, name).session_id)
+        if as_json:
+            print_json(found)
+            return
+        for key, value in found.items():
+            out.print(f"{key:<18} {value}", markup=False)
+
+
+@click.group(cls=Group)
+def batch() -> None:
+    """Start, complete and fail batches: for encoders of your own."""
+
+
+@batch.command("start")
+@click.argument("name", metavar="SESSION")
+@click.option(
+    "--source",
+    default="external",
+    show_default=True,
+    help="What the batch is made from; a change of it is a discontinuity.",
+)
+@json_option
+@click.pass_context
+def start_batch(ctx: click.Context, name: str, source: str, as_json: bool) -> None:
+    """Start the next batch, or the failed one again, and tell which files to write.
+
+    Example: trailkeep batch start news --json
+    """
+    with application(ctx) as app:
+        found = session_of(app, name)
+        recorded = app.generation.start(found.session_id, Source(label=source, producer=actor()), cause())
+        app.read_model_projector.catch_up()
+        running = app.sessions.load(found.session_id)
+        terms = running.terms
+        assert running.running is not None
+        files = [app.files.path(terms.media_root.path, terms.channel, one.file) for one in expected_of(running)]
+        if as_json:
+            print_json(
+                {
+                    "batch": running.running.number,
+                    "attempt": running.running.attempt,
+                    "first_segment": running.running.number * terms.batch_size,
+                    "last_segment": (running.running.number + 1) * terms.batch_size - 1,
+                    "files": files,
+                }
+            )
+            return
+        out.print(sentence(recorded))
+        for file in files:
+            click.echo(file)
+
+
+@batch.command("complete")
+@click.argument("name", metavar="SESSION")
+@json_option
+@click.pass_context
+def complete_batch(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Verify the running batch's files, flush them to disk, and record it as completed (R9).
+
+    Example: trailkeep batch complete news
+    """
+    with application(ctx) as app:
+        found = session_of(app, name)
+        probe = FfmpegProbe()
+
+        def duration_ms(_: ExpectedFile, path: str) -> int:
+            return probe.duration_ms(path) or found.terms.segment_ms
+
+        _told(app, app.generation.complete(found.session_id, duration_ms, actor()), as_json)
+
+
+@batch.command("fail")
+@click.argument("name", metavar="SESSION")
+@click.option("--reason", required=True, help="Why, in a line: it stays in the log.")
+@json_option
+@click.pass_context
+def fail_batch(ctx: click.Context, name: str, reason: str, as_json: bool) -> None:
+    """Record the running batch as failed; it deletes nothing and makes nothing due (R4).
+
+    Example: trailkeep batch fail news --reason "source went away"
+    """
+    with application(ctx) as app:
+        _told(app, app.generation.fail(session_of(app, name).session_id, reason, actor()), as_json)
+
+
+def _told(app: App, recorded: Recorded, as_json: bool) -> None:
+    app.read_model_projector.catch_up()
+    if as_json:
+        click.echo(with_position(recorded.position, app.log.read_lines(after=recorded.position - 1, limit=1)[0].line))
+    else:
+        out.print(sentence(recorded))
+
+
+def seconds(value: str) -> Decimal:
+    """A number of seconds as it was typed.
+
+    Raises:
+        Invalid: it is not a number.
+
+    """
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        raise Invalid("segment_seconds", value, "a number of seconds above 0, in whole milliseconds") from None
+
+
+def _session_json(app: App, session_id: str) -> dict[str, Any]:
+    session = app.sessions.load(session_id)
+    terms: SessionOpened = session.terms
+    naming: Naming = terms.naming
+    return {
+        "session_id": session_id,
+        "channel": terms.channel,
+        "ordinal": terms.ordinal,
+        "state": session.state,
+        "root": terms.media_root.path,
+        "root_id": terms.media_root.root_id,
+        "batch_size": terms.batch_size,
+        "renditions": terms.renditions,
+        "pattern": naming.pattern,
+        "wrap": naming.wrap,
+        "segment_ms": terms.segment_ms,
+        "playlist_window": terms.playlist_window,
+        "policy": str(terms.policy),
+        "next_batch": session.next_batch,
+        "batches_completed": session.completed,
+        "batches_purged": session.purged,
+        "version": session.version,
+    }

@@ -1,0 +1,174 @@
+"""The directories below a media root, opened component by component: no symbolic link is followed below the root.
+
+The root's own path is the operator's choice, and the kernel resolves it, links and mounts included. Below it every name
+is looked up in a directory that is held open, so that a link which is moved into the way is an error, not a way out.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from domain.errors import Invalid, Refused, RootSuspect
+from domain.segments import check_label
+from media.durable import errno_name, flush, suspecting
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_IN_THE_PLACE = {
+    "ENOTDIR": "a link or a file is in the place of its directory",
+    "EXDEV": "another filesystem is mounted on its directory, and the root's marker cannot vouch for that one",
+}
+
+
+def split_file(file: str) -> tuple[str, str]:
+    """Rendition and name of a file that is given relative to its channel's directory.
+
+    Raises:
+        Invalid: it is anything but ``RENDITION/NAME``.
+
+    """
+    rendition, _, name = file.partition("/")
+    if {rendition, name} & {"", ".", ".."} or "/" in name or not file.isprintable():
+        raise Invalid("file", file, "RENDITION/NAME: two names of printable characters, neither of them '.' or '..'")
+    return rendition, name
+
+
+def open_beneath(parent: int, name: str) -> int:
+    """Open a directory in an open directory of the same filesystem.
+
+    Another filesystem may be unmounted while the root stays: its files would look deleted, and the root's marker, which
+    is to tell the two apart (R17), would still be there.
+
+    Raises:
+        OSError: it is missing or not accessible; ENOTDIR if it is a link or a file, EXDEV if it is a mount point.
+
+    """
+    descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    if os.fstat(descriptor).st_dev != os.fstat(parent).st_dev:
+        os.close(descriptor)
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    return descriptor
+
+
+@contextmanager
+def opened_root(root: str) -> Iterator[int]:
+    """The root's directory, open.
+
+    Raises:
+        Invalid: the path is not absolute.
+        RootSuspect: it is missing, not accessible or not a directory.
+
+    """
+    _check_path(root)
+    with suspecting(root, "its directory cannot be opened"):
+        try:
+            descriptor = os.open(root, _DIRECTORY)
+        except FileNotFoundError as error:
+            raise RootSuspect(root, "it is missing; is the disk mounted?") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_root(root: str) -> None:
+    """Make the root's directory, and those above it, durably where they are missing.
+
+    Raises:
+        Invalid: the path is not absolute.
+        RootSuspect: it cannot be made.
+
+    """
+    _check_path(root)
+    missing, path = [], Path(root)
+    with suspecting(root, "its directory cannot be made"):
+        while not path.exists() and not path.is_symlink():
+            missing.append(path)
+            path = path.parent
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            with opened_root(str(path.parent)) as parent:
+                flush(parent, root, str(path.parent))
+
+
+def _check_path(root: str) -> None:
+    if not Path(root).is_absolute() or "\0" in root:
+        raise Invalid("media_root", root, "an absolute path")
+
+
+class ChannelDirectories:
+    """The directories of one channel; each is opened once, when it is first asked for, and closed at the end."""
+
+    def __init__(self, root: str, channel: str) -> None:
+        self.path, self._name = root, check_label("channel", channel)
+        self._stack = ExitStack()
+        self._channel: int | None = None
+        self._renditions: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self.root = self._stack.enter_context(opened_root(self.path))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def channel(self) -> int:
+        """The channel's directory. Errors as `open_beneath`."""
+        if self._channel is None:
+            self._channel = self._keep(open_beneath(self.root, self._name))
+        return self._channel
+
+    def rendition(self, name: str) -> int:
+        """The directory of one of its renditions. Errors as `open_beneath`."""
+        if name not in self._renditions:
+            self._renditions[name] = self._keep(open_beneath(self.channel(), name))
+        return self._renditions[name]
+
+    def nearest(self, rendition: str) -> int:
+        """The rendition's directory or, where that is missing, the one whose entries say so."""
+        with suppress(FileNotFoundError):
+            return self.rendition(rendition)
+        with suppress(FileNotFoundError):
+            return self.channel()
+        return self.root
+
+    def make_channel(self) -> None:
+        """Make the channel's directory, durably, unless it is there.
+
+        Raises:
+            Refused: it cannot be made, or something else is in its place.
+            RootSuspect: the root could not be flushed.
+
+        """
+        with _refusing("channel", self._name):
+            _make(self.root, self._name)
+            self.channel()
+        flush(self.root, self.path, "its directory")
+
+    def make_rendition(self, name: str) -> None:
+        """Make a rendition's directory in the channel's, as `make_channel` does."""
+        with _refusing("rendition", name):
+            _make(self.channel(), check_label("rendition", name))
+            self.rendition(name)
+        flush(self.channel(), self.path, f"the directory of channel {self._name}")
+
+    def _keep(self, descriptor: int) -> int:
+        self._stack.callback(os.close, descriptor)
+        return descriptor
+
+
+def _make(parent: int, name: str) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=parent)
+
+
+@contextmanager
+def _refusing(field: str, value: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = errno_name(error)
+        reason = _IN_THE_PLACE.get(name, f"its directory cannot be made: {name}")
+        raise Refused("R20", field, value, reason) from error

@@ -1,0 +1,87 @@
+"""Where the projectors are: a projector's place moves in the transaction of its rows."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import asdict
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+
+from application.ports import Agenda, AgendaItem, Seal, Seals
+from persistence.engine import writing
+from persistence.tables import agenda, checkpoints
+from persistence.tables import seal as seal_row
+
+_HASH_BYTES = 32
+_RETENTION = "retention"
+
+_OLD_ITEMS = delete(agenda).where(agenda.c.session_id == bindparam("of"))
+_ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
+
+
+def position_of(connection: Connection, projector: str) -> int:
+    """The projector's checkpoint; 0 before its first."""
+    return connection.scalar(select(checkpoints.c.position).where(checkpoints.c.projector == projector)) or 0
+
+
+def move(connection: Connection, projector: str, position: int) -> None:
+    """Put the projector's checkpoint at a position, as part of the caller's transaction."""
+    row = {"projector": projector, "position": position}
+    if not connection.execute(update(checkpoints).where(checkpoints.c.projector == projector), row).rowcount:
+        connection.execute(insert(checkpoints), row)
+
+
+class SqlSeals(Seals):
+    """The seal in its row."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def load(self) -> Seal:
+        """See `Seals.load`."""
+        with self._engine.connect() as connection:
+            size, frontier = connection.execute(select(seal_row.c.size, seal_row.c.frontier)).one()
+        return Seal(size, tuple(frontier[at : at + _HASH_BYTES] for at in range(0, len(frontier), _HASH_BYTES)))
+
+    def save(self, seal: Seal, root: bytes) -> None:
+        """See `Seals.save`."""
+        with writing(self._engine).begin() as connection:
+            connection.execute(update(seal_row), {"size": seal.size, "frontier": b"".join(seal.frontier), "root": root})
+
+
+class SqlAgenda(Agenda):
+    """The agenda in its table."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def checkpoint(self) -> int:
+        """See `Agenda.checkpoint`."""
+        with self._engine.connect() as connection:
+            return position_of(connection, _RETENTION)
+
+    def replace(self, items: Mapping[str, Sequence[AgendaItem]], *, checkpoint: int) -> None:
+        """See `Agenda.replace`."""
+        new = [asdict(item) for of_session in items.values() for item in of_session]
+        with writing(self._engine).begin() as connection:
+            if items:
+                connection.execute(_OLD_ITEMS, [{"of": session_id} for session_id in items])
+            if new:
+                connection.execute(insert(agenda), new)
+            move(connection, _RETENTION, checkpoint)
+
+    def due(self, now: int) -> list[AgendaItem]:
+        """See `Agenda.due`."""
+        due = _ITEMS.where(agenda.c.due_at <= now).order_by(agenda.c.session_id, agenda.c.batch)
+        with self._engine.connect() as connection:
+            return [AgendaItem(*row) for row in connection.execute(due)]
+
+    def next_due_at(self) -> int | None:
+        """See `Agenda.next_due_at`."""
+        with self._engine.connect() as connection:
+            earliest: int | None = connection.scalar(select(func.min(agenda.c.due_at)))
+        return earliest
+
+    def clear(self) -> None:
+        """See `Agenda.clear`."""
+        with writing(self._engine).begin() as connection:
+            connection.execute(delete(agenda))
+            move(connection, _RETENTION, 0)

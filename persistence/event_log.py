@@ -1,0 +1,160 @@
+"""The event log in SQLite.
+
+It speaks plain SQL to the driver, over the engine's pool: `driver_cursor` tells why.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from application.ports import EventLog, LogLine
+from domain.errors import ConcurrencyConflict, EventIdConflict, LogDamaged, StoreUnavailable
+from domain.events import Envelope, Recorded
+from domain.merkle import leaf_hash
+from persistence import codec
+from persistence.codec import Written
+from persistence.engine import driver_cursor
+from persistence.writer import Row, Writer
+
+PAGE = 500
+"""Events of a session that are read at once; no transaction stays open in between."""
+
+_NEWEST = 2**63 - 1
+
+_FIND = "SELECT position, line, leaf_hash FROM events WHERE event_id = ?"
+_READ = "SELECT position, line, leaf_hash FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
+_READ_SESSION = """
+    SELECT position, line, leaf_hash FROM events
+    WHERE session_id = ? AND version > ? ORDER BY version LIMIT ?"""
+_READ_LINES = """
+    SELECT position, line, leaf_hash, event_id, session_id, version FROM events
+    WHERE position > ? ORDER BY position LIMIT ?"""
+
+
+class SqlEventLog(EventLog):
+    """The log in the tables of `persistence.tables`. ``on_append`` is called after each append that succeeded."""
+
+    def __init__(self, engine: Engine, on_append: Callable[[], None] | None = None) -> None:
+        self._engine = engine
+        self._writer = Writer(engine)
+        self._on_append = on_append
+
+    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+        """See `EventLog.append`.
+
+        After `StoreUnavailable` append the same events again: should they be recorded after all, that tells.
+        """
+        written = codec.encode_append(envelopes, expected_version)
+        if not written:
+            return ()
+        try:
+            recorded = self._commit(written, expected_version)
+        except (ConcurrencyConflict, LogDamaged, StoreUnavailable):
+            # Were they recorded before, or just now by a commit that told otherwise?
+            recorded = self._known(written)
+            if not recorded:
+                raise
+        if self._on_append:
+            self._on_append()
+        return recorded
+
+    def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
+        """See `EventLog.read_session`."""
+        if not codec.is_id(session_id):
+            return
+        key, version, more = _id_bytes(session_id), max(after_version, 0), True
+        while more:
+            rows = self._rows(_READ_SESSION, key, version, PAGE)
+            for position, line, stored_hash in rows:
+                version += 1
+                recorded = codec.verified(position, line, stored_hash)
+                if recorded.envelope.version != version or recorded.envelope.session_id != session_id:
+                    raise LogDamaged(position, f"version {version} of session {session_id} should be here")
+                yield recorded
+            more = len(rows) == PAGE
+
+    def read(self, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
+        """See `EventLog.read`."""
+        after = max(after, 0)
+        last = min(self.head(), after + limit)
+        if last <= after:
+            return []
+        rows = self._rows(_READ, after + 1, last)
+        if len(rows) < last - after:
+            missing = set(range(after + 1, last + 1)).difference(row[0] for row in rows)
+            raise LogDamaged(min(missing), "the event is missing")
+        return [codec.verified(*row) for row in rows]
+
+    def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
+        """See `EventLog.read_lines`."""
+        rows = self._rows(_READ_LINES, min(max(after, 0), _NEWEST), limit)
+        return [
+            LogLine(position, line, stored_hash, _id_text(event_id), _id_text(session_id), version)
+            for position, line, stored_hash, event_id, session_id, version in rows
+        ]
+
+    def examine(self, line: LogLine) -> Recorded:
+        """See `EventLog.examine`."""
+        return codec.examine(line)
+
+    def head(self) -> int:
+        """See `EventLog.head`."""
+        head: int = self._one("SELECT position FROM log_head")
+        return head
+
+    def find(self, event_id: str) -> Recorded | None:
+        """See `EventLog.find`."""
+        rows = self._rows(_FIND, _id_bytes(event_id)) if codec.is_id(event_id) else ()
+        return codec.verified(*rows[0]) if rows else None
+
+    def store_id(self) -> str:
+        """See `EventLog.store_id`."""
+        store_id: str = self._one("SELECT store_id FROM store")
+        return store_id
+
+    def _commit(self, written: Sequence[Written], expected_version: int) -> tuple[Recorded, ...]:
+        head = self._writer.append([_row(line, envelope) for line, envelope in written], expected_version)
+        if head is None:
+            raise ConcurrencyConflict(written[0][1].session_id, expected_version)
+        return tuple(Recorded(position, envelope) for position, (_, envelope) in enumerate(written, head + 1))
+
+    def _known(self, written: Sequence[Written]) -> tuple[Recorded, ...]:
+        """The events as the log holds them already; nothing unless it holds them all."""
+        found = []
+        for line, envelope in written:
+            for position, stored, _ in self._rows(_FIND, _id_bytes(envelope.event_id)):
+                if stored != line:
+                    raise EventIdConflict(envelope.event_id, position)
+                found.append(Recorded(position, envelope))
+        return tuple(found) if len(found) == len(written) else ()
+
+    def _rows(self, sql: str, *parameters: object) -> list[Any]:
+        with driver_cursor(self._engine) as cursor:
+            rows: list[Any] = cursor.execute(sql, parameters).fetchall()
+        return rows
+
+    def _one(self, sql: str) -> Any:
+        rows = self._rows(sql)
+        if not rows:
+            raise LogDamaged(0, f"{sql!r} finds no row")
+        return rows[0][0]
+
+
+def _row(line: bytes, envelope: Envelope) -> Row:
+    return (
+        _id_bytes(envelope.event_id),
+        _id_bytes(envelope.session_id),
+        envelope.version,
+        line,
+        leaf_hash(line),
+    )
+
+
+def _id_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def _id_text(key: bytes) -> str:
+    digits = key.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -1,0 +1,213 @@
+"""The ports of the log and its readers in memory: the same promises, for as long as the process lives."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from application import ports
+from application.ports import AgendaItem, BatchRecord, LogLine, Seal, SessionSummary
+from domain.errors import ConcurrencyConflict, EventIdConflict
+from domain.events import Envelope, Recorded
+from domain.merkle import EMPTY_ROOT, leaf_hash
+from persistence import codec
+
+
+class MemoryEventLog(ports.EventLog):
+    """The log as a list of lines. ``on_append`` is called after each append that added events."""
+
+    def __init__(self, on_append: Callable[[], None] | None = None) -> None:
+        self._on_append = on_append
+        self._lock = threading.Lock()
+        self._lines: list[LogLine] = []
+        self._sessions: dict[str, list[LogLine]] = {}
+        self._ids: dict[str, LogLine] = {}
+        self._store_id = str(uuid.uuid4())
+
+    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+        """See `EventLog.append`."""
+        written = codec.encode_append(envelopes, expected_version)
+        if not written:
+            return ()
+        session_id = envelopes[0].session_id
+        with self._lock:
+            version = len(self._sessions.get(session_id, ()))
+            known = self._known(written)
+            if known:
+                return known
+            if version != expected_version:
+                raise ConcurrencyConflict(session_id, expected_version)
+            recorded = tuple(self._add(line, envelope) for line, envelope in written)
+        if self._on_append:
+            self._on_append()
+        return recorded
+
+    def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
+        """See `EventLog.read_session`."""
+        with self._lock:
+            lines = self._sessions.get(session_id, [])[max(after_version, 0) :]
+        return map(self.examine, lines)
+
+    def read(self, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
+        """See `EventLog.read`."""
+        return [self.examine(line) for line in self.read_lines(after=after, limit=limit)]
+
+    def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
+        """See `EventLog.read_lines`."""
+        start = max(after, 0)
+        with self._lock:
+            return self._lines[start : start + limit]
+
+    def examine(self, line: LogLine) -> Recorded:
+        """See `EventLog.examine`."""
+        return codec.examine(line)
+
+    def head(self) -> int:
+        """See `EventLog.head`."""
+        with self._lock:
+            return len(self._lines)
+
+    def find(self, event_id: str) -> Recorded | None:
+        """See `EventLog.find`."""
+        with self._lock:
+            line = self._ids.get(event_id)
+        return self.examine(line) if line else None
+
+    def store_id(self) -> str:
+        """See `EventLog.store_id`."""
+        return self._store_id
+
+    def _known(self, written: Sequence[tuple[bytes, Envelope]]) -> tuple[Recorded, ...]:
+        found = []
+        for line, envelope in written:
+            known = self._ids.get(envelope.event_id)
+            if known is None:
+                continue
+            if known.line != line:
+                raise EventIdConflict(envelope.event_id, known.position)
+            found.append(Recorded(known.position, envelope))
+        return tuple(found) if len(found) == len(written) else ()
+
+    def _add(self, line: bytes, envelope: Envelope) -> Recorded:
+        row = LogLine(
+            position=len(self._lines) + 1,
+            line=line,
+            leaf_hash=leaf_hash(line),
+            event_id=envelope.event_id,
+            session_id=envelope.session_id,
+            version=envelope.version,
+        )
+        self._lines.append(row)
+        self._sessions.setdefault(row.session_id, []).append(row)
+        self._ids[row.event_id] = row
+        return Recorded(row.position, envelope)
+
+
+class MemorySeals(ports.Seals):
+    """The newest seal and its root."""
+
+    def __init__(self) -> None:
+        self._kept = (Seal(), EMPTY_ROOT)
+
+    def load(self) -> Seal:
+        """See `Seals.load`."""
+        return self._kept[0]
+
+    def save(self, seal: Seal, root: bytes) -> None:
+        """See `Seals.save`."""
+        self._kept = (seal, root)
+
+
+class MemoryAgenda(ports.Agenda):
+    """The agenda as a dict of sessions."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._checkpoint = 0
+        self._items: dict[str, list[AgendaItem]] = {}
+
+    def checkpoint(self) -> int:
+        """See `Agenda.checkpoint`."""
+        with self._lock:
+            return self._checkpoint
+
+    def replace(self, items: Mapping[str, Sequence[AgendaItem]], *, checkpoint: int) -> None:
+        """See `Agenda.replace`."""
+        with self._lock:
+            for session_id, of_session in items.items():
+                self._items[session_id] = sorted(of_session, key=lambda item: item.batch)
+            self._checkpoint = checkpoint
+
+    def due(self, now: int) -> list[AgendaItem]:
+        """See `Agenda.due`."""
+        with self._lock:
+            return [
+                item
+                for _, items in sorted(self._items.items())
+                for item in items
+                if item.due_at is not None and item.due_at <= now
+            ]
+
+    def next_due_at(self) -> int | None:
+        """See `Agenda.next_due_at`."""
+        with self._lock:
+            times = (item.due_at for items in self._items.values() for item in items)
+            return min((time for time in times if time is not None), default=None)
+
+    def clear(self) -> None:
+        """See `Agenda.clear`."""
+        with self._lock:
+            self._items.clear()
+            self._checkpoint = 0
+
+
+class MemoryReadModels(ports.ReadModels):
+    """The rows by their keys."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._checkpoint = 0
+        self._sessions: dict[str, SessionSummary] = {}
+        self._batches: dict[str, dict[int, BatchRecord]] = {}
+
+    def checkpoint(self) -> int:
+        """See `ReadModels.checkpoint`."""
+        with self._lock:
+            return self._checkpoint
+
+    def apply(
+        self, sessions: Sequence[SessionSummary], batches: Sequence[BatchRecord], *, after: int, checkpoint: int
+    ) -> bool:
+        """See `ReadModels.apply`."""
+        with self._lock:
+            if self._checkpoint != after:
+                return False
+            self._sessions.update((row.session_id, row) for row in sessions)
+            for row in batches:
+                self._batches.setdefault(row.session_id, {})[row.batch] = row
+            self._checkpoint = checkpoint
+            return True
+
+    def clear(self) -> None:
+        """See `ReadModels.clear`."""
+        with self._lock:
+            self._sessions.clear()
+            self._batches.clear()
+            self._checkpoint = 0
+
+    def sessions(self, channel: str | None = None) -> list[SessionSummary]:
+        """See `ReadModels.sessions`."""
+        with self._lock:
+            rows = [row for row in self._sessions.values() if channel is None or row.channel == channel]
+        return sorted(rows, key=lambda row: (row.opened_at, row.session_id))
+
+    def session(self, session_id: str) -> SessionSummary | None:
+        """See `ReadModels.session`."""
+        with self._lock:
+            return self._sessions.get(session_id)
+
+    def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
+        """See `ReadModels.batches`."""
+        with self._lock:
+            rows = self._batches.get(session_id, {})
+            chosen = rows.keys() if numbers is None else rows.keys() & set(numbers)
+            return [rows[number] for number in sorted(chosen)]

@@ -1,0 +1,86 @@
+"""The read models in their tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
+from sqlalchemy import Engine, bindparam, delete, insert, select
+
+from application.ports import BatchRecord, ReadModels, SessionSummary
+from persistence.checkpoints import move, position_of
+from persistence.engine import writing
+from persistence.tables import batch_ledger, session_summaries
+
+_PROJECTOR = "read_models"
+
+_OLD_SESSION = delete(session_summaries).where(session_summaries.c.session_id == bindparam("of"))
+_OLD_BATCH = delete(batch_ledger).where(
+    batch_ledger.c.session_id == bindparam("of"), batch_ledger.c.batch == bindparam("number")
+)
+
+
+class SqlReadModels(ReadModels):
+    """Session summaries and the batch ledger; rows and checkpoint move together."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def checkpoint(self) -> int:
+        """See `ReadModels.checkpoint`."""
+        with self._engine.connect() as connection:
+            return position_of(connection, _PROJECTOR)
+
+    def apply(
+        self, sessions: Sequence[SessionSummary], batches: Sequence[BatchRecord], *, after: int, checkpoint: int
+    ) -> bool:
+        """See `ReadModels.apply`."""
+        with writing(self._engine).begin() as connection:
+            if position_of(connection, _PROJECTOR) != after:
+                return False
+            if sessions:
+                connection.execute(_OLD_SESSION, [{"of": row.session_id} for row in sessions])
+                connection.execute(insert(session_summaries), [asdict(row) for row in sessions])
+            if batches:
+                connection.execute(_OLD_BATCH, [{"of": row.session_id, "number": row.batch} for row in batches])
+                connection.execute(insert(batch_ledger), [_ledger_row(row) for row in batches])
+            move(connection, _PROJECTOR, checkpoint)
+        return True
+
+    def clear(self) -> None:
+        """See `ReadModels.clear`."""
+        with writing(self._engine).begin() as connection:
+            connection.execute(delete(batch_ledger))
+            connection.execute(delete(session_summaries))
+            move(connection, _PROJECTOR, 0)
+
+    def sessions(self, channel: str | None = None) -> list[SessionSummary]:
+        """See `ReadModels.sessions`."""
+        found = select(session_summaries).order_by(session_summaries.c.opened_at, session_summaries.c.session_id)
+        if channel is not None:
+            found = found.where(session_summaries.c.channel == channel)
+        with self._engine.connect() as connection:
+            return [SessionSummary(**row) for row in connection.execute(found).mappings()]
+
+    def session(self, session_id: str) -> SessionSummary | None:
+        """See `ReadModels.session`."""
+        found = select(session_summaries).where(session_summaries.c.session_id == session_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(found).mappings().one_or_none()
+        return SessionSummary(**row) if row else None
+
+    def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
+        """See `ReadModels.batches`."""
+        found = select(batch_ledger).where(batch_ledger.c.session_id == session_id).order_by(batch_ledger.c.batch)
+        if numbers is not None:
+            found = found.where(batch_ledger.c.batch.in_(numbers))
+        with self._engine.connect() as connection:
+            return [_batch_record(dict(row)) for row in connection.execute(found).mappings()]
+
+
+def _ledger_row(record: BatchRecord) -> dict[str, Any]:
+    return {**asdict(record), "positions": msgspec.json.encode(record.positions).decode()}
+
+
+def _batch_record(row: dict[str, Any]) -> BatchRecord:
+    return BatchRecord(**{**row, "positions": msgspec.json.decode(row["positions"], type=tuple[int, ...])})

@@ -1,0 +1,95 @@
+"""Envelopes that a log accepts, for tests of the log: ids count by session and version."""
+
+from collections.abc import Iterator, Sequence
+
+from application.ports import EventLog
+from domain.events import (
+    BatchCompleted,
+    BatchFailed,
+    BatchStarted,
+    Because,
+    Disposition,
+    Envelope,
+    Event,
+    FileIdentity,
+    PlaylistPublished,
+    PurgeFailed,
+    PurgeIssued,
+    RemainingFile,
+    SegmentsPurged,
+    SessionClosed,
+    Source,
+)
+from tests.builders import NOW, SECOND, a_segment_file, an_id, envelope, identities_of, terms
+
+CAMERA = Source(label="camera", producer="script")
+
+
+def session(number: int) -> str:
+    return an_id(0xA000 + number)
+
+
+def a_failure(reason: str = "the camera went away", **fields: object) -> BatchFailed:
+    return BatchFailed(**{"batch": 0, "attempt": 1, "reason": reason, **fields})  # type: ignore[arg-type]
+
+
+def an_event(event: Event | None = None, *, of: int = 1, version: int = 1, **fields: object) -> Envelope:
+    """The event of a session at a version; its id follows from both."""
+    told = {"event_id": an_id(of * 0x1000000 + version), "at": NOW + version, **fields}
+    return envelope(event or a_failure(f"event {version}"), version=version, session_id=session(of), **told)  # type: ignore[arg-type]
+
+
+def some_events(count: int, *, of: int = 1, after: int = 0) -> list[Envelope]:
+    return [an_event(of=of, version=version) for version in range(after + 1, after + count + 1)]
+
+
+def fill(log: EventLog, count: int, *, of: int = 1, each: int = 1) -> None:
+    """Append that many events to a new session, so many at a time."""
+    events = some_events(count, of=of)
+    for start in range(0, count, each):
+        log.append(events[start : start + each], expected_version=start)
+
+
+def every_kind_of_event() -> tuple[Event, ...]:
+    """A session's whole life, with each kind of event in it at least once."""
+    return tuple(_life())
+
+
+def the_life_of(number: int, events: Sequence[Event]) -> list[Envelope]:
+    return [
+        an_event(event, of=number, version=version, at=NOW + version * SECOND)
+        for version, event in enumerate(events, 1)
+    ]
+
+
+def _life() -> Iterator[Event]:
+    yield terms(channel="Nachrichten 新闻")
+    files = [(a_segment_file(batch * 2), a_segment_file(batch * 2 + 1)) for batch in range(3)]
+    stranger = FileIdentity(file="v/v_segment_000.ts", size=2**40, mtime_ns=2**62, inode=2**64 - 1)
+    for batch in range(3):
+        for attempt in (1, 2):
+            yield BatchStarted(
+                batch=batch,
+                attempt=attempt,
+                first_segment=batch * 2,
+                last_segment=batch * 2 + 1,
+                source=CAMERA,
+                present=(stranger,) if attempt == 1 else (),
+            )
+            if attempt == 1:
+                yield a_failure("exit code 1", batch=batch, exit_code=1, stderr_tail='"\\\n\x00', files_left=("v/a",))
+        yield BatchCompleted(batch=batch, attempt=2, files=files[batch])
+        yield PlaylistPublished(first_segment=0, last_segment=batch * 2 + 1, duration_ms=(batch + 1) * 4000)
+    because = Because(rule="R3", completed_batch=2, completed_position=12)
+    yield PurgeIssued(purge_id=an_id(7), batch=0, because=because, files=2, bytes=2001)
+    yield PurgeFailed(
+        purge_id=an_id(7),
+        batch=0,
+        attempt=1,
+        remaining=(RemainingFile(name="v/v_segment_001.ts", errno="EACCES"),),
+        retry_at=NOW + 60 * SECOND,
+        deleted=1,
+        bytes_freed=1000,
+    )
+    yield SegmentsPurged(purge_id=an_id(7), batch=0, deleted=0, bytes_freed=0, superseded=identities_of(files[0][1:]))
+    yield SessionClosed(reason="the end", disposition=Disposition.KEEP)

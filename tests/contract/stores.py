@@ -1,0 +1,79 @@
+"""One way to open every kind of store, so that one suite holds them all to the ports."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+
+from application.ports import Agenda, EventLog, ReadModels, Seals
+from persistence import schema
+from persistence.checkpoints import SqlAgenda, SqlSeals
+from persistence.engine import driver, open_engine
+from persistence.event_log import SqlEventLog
+from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.read_models import SqlReadModels
+
+OnAppend = Callable[[], None]
+
+
+class Store(NamedTuple):
+    log: EventLog
+    seals: Seals
+    agenda: Agenda
+    read_models: ReadModels
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def memory_store(_: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
+    yield Store(MemoryEventLog(on_append), MemorySeals(), MemoryAgenda(), MemoryReadModels())
+
+
+def sqlite_store(directory: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
+    with an_engine(directory / "log.db") as engine:
+        yield Store(SqlEventLog(engine, on_append), SqlSeals(engine), SqlAgenda(engine), SqlReadModels(engine))
+
+
+STORES: dict[str, Callable[..., Iterator[Store]]] = {"memory": memory_store, "sqlite": sqlite_store}
+"""A further backend joins the whole suite by one line here."""
+
+
+@contextmanager
+def an_engine(path: Path) -> Iterator[Engine]:
+    """An engine over a database with the schema of the code."""
+    engine = open_engine(url_of(path))
+    try:
+        schema.upgrade(engine)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def a_log(path: Path) -> Iterator[SqlEventLog]:
+    with an_engine(path) as engine:
+        yield SqlEventLog(engine)
+
+
+def sql(path: Path, statement: str, *parameters: Any) -> list[Any]:
+    """Run one statement as somebody with another program would."""
+    connection = driver.connect(str(path), isolation_level=None)
+    try:
+        return list(connection.execute(statement, parameters).fetchall())
+    finally:
+        connection.close()
+
+
+def tamper(path: Path, statement: str, *parameters: Any) -> None:
+    """Change the record behind the back of its triggers."""
+    connection = driver.connect(str(path), isolation_level=None)
+    try:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement, parameters)
+    finally:
+        connection.close()

@@ -1,0 +1,158 @@
+"""What reaches the disk, and in which order, as the kernel is asked for it; what an error or a crash there means."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from application.ports import Deletion
+from domain.events import FileIdentity
+from media.segment_root import SegmentRoots
+from tests.integration.media_tree import CHANNEL, a_batch, names, steps, traced
+
+DELETE = """
+import sys, msgspec
+from domain.errors import RootSuspect
+from domain.events import FileIdentity
+from media.segment_root import SegmentRoots
+batch = msgspec.json.decode(sys.argv[2], type=tuple[FileIdentity, ...])
+try:
+    done = SegmentRoots().delete(sys.argv[1], "news", batch)
+    print(len(done.deleted), "deleted", len(done.already_absent), "absent")
+except RootSuspect as suspect:
+    print(suspect)
+"""
+SYNC = """
+import sys
+from domain.errors import RootSuspect
+from media.segment_root import SegmentRoots
+try:
+    print(len(SegmentRoots().sync(sys.argv[1], "news", sys.argv[2:])))
+except RootSuspect as suspect:
+    print(suspect)
+"""
+SYSTEM_CALLS = "unlink,unlinkat,fsync,openat,stat,lstat,newfstatat,fstat"
+
+
+def delete(root: Path, batch: tuple[FileIdentity, ...], inject: str = "") -> tuple[int, list[str], str]:
+    lines = msgspec.json.encode(batch).decode()
+    return traced(DELETE, str(root), lines, log=root.with_name("calls"), calls="unlink,unlinkat,fsync", inject=inject)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "media"
+
+
+@pytest.mark.rule("R10")
+def test_every_unlink_comes_before_one_flush_of_each_directory(root: Path) -> None:
+    batch = (*a_batch(root, size=2, rendition="v1"), *a_batch(root, size=2, rendition="v2"))
+    _, calls, said = delete(root, batch)
+    assert said == "4 deleted 0 absent\n"
+    assert steps(calls, root) == [
+        "unlink news/v1/v1_segment_000.ts",
+        "unlink news/v1/v1_segment_001.ts",
+        "unlink news/v2/v2_segment_000.ts",
+        "unlink news/v2/v2_segment_001.ts",
+        "fsync news/v1",
+        "fsync news/v2",
+    ]
+
+
+@pytest.mark.rule("R10")
+def test_what_a_killed_attempt_unlinked_is_flushed_by_the_next(root: Path) -> None:
+    batch = a_batch(root, size=3)
+    code, _, _ = delete(root, batch, inject="fsync:signal=KILL:when=1")
+    assert code != 0
+    assert names(root) == []
+    _, calls, said = delete(root, batch)
+    assert said == "0 deleted 3 absent\n"
+    assert steps(calls, root) == ["fsync news/v1"]
+
+
+@pytest.mark.rule("R6", "R10")
+def test_a_killed_attempt_is_finished_by_the_next(root: Path) -> None:
+    batch = a_batch(root, size=3)
+    delete(root, batch, inject="unlink,unlinkat:signal=KILL:when=2")
+    left = len(names(root))
+    assert 0 < left < 3
+    assert SegmentRoots().delete(str(root), CHANNEL, batch) == Deletion(
+        deleted=batch[3 - left :], already_absent=tuple(file.file for file in batch[: 3 - left])
+    )
+
+
+@pytest.mark.rule("R10")
+def test_where_the_directory_itself_is_gone_the_one_above_is_flushed(root: Path) -> None:
+    batch = a_batch(root, size=1)
+    (root / CHANNEL / batch[0].file).unlink()
+    (root / CHANNEL / "v1").rmdir()
+    _, calls, _ = delete(root, batch)
+    assert steps(calls, root) == ["fsync news"]
+    (root / CHANNEL).rmdir()
+    _, calls, _ = delete(root, batch)
+    assert steps(calls, root) == ["fsync ."]
+
+
+@pytest.mark.rule("R10", "R17")
+def test_a_flush_that_fails_makes_the_root_suspect_and_is_not_tried_again(root: Path) -> None:
+    batch = (*a_batch(root, size=1, rendition="v1"), *a_batch(root, size=1, rendition="v2"))
+    _, calls, said = delete(root, batch, inject="fsync:error=EIO:when=1")
+    assert "is suspect: a directory of channel news cannot be flushed to disk: EIO; purging of it pauses (R17)" in said
+    assert [step for step in steps(calls, root) if "fsync" in step] == ["fsync news/v1"]
+
+
+@pytest.mark.rule("R7")
+@pytest.mark.parametrize("error", ["EIO", "EBUSY"])
+def test_an_unlink_that_fails_is_an_outcome_of_that_file_alone(root: Path, error: str) -> None:
+    code = DELETE.replace("print(len(done.deleted)", "print(*done.remaining, len(done.deleted)")
+    _, _, said = traced(
+        code,
+        str(root),
+        msgspec.json.encode(a_batch(root, size=3)).decode(),
+        log=root.with_name("calls"),
+        calls="unlink,unlinkat",
+        inject=f"unlink,unlinkat:error={error}:when=2",
+    )
+    assert said == f"RemainingFile(name='v1/v1_segment_001.ts', errno='{error}') 2 deleted 0 absent\n"
+    assert names(root) == ["v1_segment_001.ts"]
+
+
+def test_a_purge_asks_the_kernel_twice_for_each_file_and_opens_each_directory_once(root: Path) -> None:
+    batch = a_batch(root, size=20)
+    arguments = (str(root), msgspec.json.encode(batch).decode())
+    _, calls, _ = traced(DELETE, *arguments, log=root.with_name("calls"), calls=SYSTEM_CALLS)
+    seen = [call for call in calls if str(root) in call]
+    opened = [call for call in seen if call.startswith("openat")]
+    assert len(opened) == 3
+    assert all("O_DIRECTORY" in call and "O_CLOEXEC" in call for call in opened)
+    assert all("O_NOFOLLOW" in call for call in opened[1:])
+    assert len([call for call in seen if "v1_segment_" in call]) == 40
+
+
+@pytest.mark.rule("R9")
+def test_files_are_flushed_before_their_directories_from_the_innermost_outwards(root: Path) -> None:
+    batch = (*a_batch(root, size=2, rendition="v1"), *a_batch(root, size=1, rendition="v2"))
+    arguments = (str(root), *(file.file for file in batch))
+    _, calls, said = traced(SYNC, *arguments, log=root.with_name("calls"), calls="fsync")
+    assert said == "3\n"
+    assert steps(calls, root) == [
+        "fsync news/v1/v1_segment_000.ts",
+        "fsync news/v1/v1_segment_001.ts",
+        "fsync news/v2/v2_segment_000.ts",
+        "fsync news/v1",
+        "fsync news/v2",
+        "fsync news",
+        "fsync .",
+    ]
+
+
+@pytest.mark.rule("R9", "R17")
+@pytest.mark.parametrize(
+    ("when", "what"), [(1, "v1/v1_segment_000.ts"), (3, "news/v1"), (4, "news"), (5, "its directory")]
+)
+def test_a_file_or_directory_that_cannot_be_flushed_makes_the_root_suspect(root: Path, when: int, what: str) -> None:
+    arguments = (str(root), *(file.file for file in a_batch(root, size=2)))
+    inject = f"fsync:error=EIO:when={when}"
+    _, calls, said = traced(SYNC, *arguments, log=root.with_name("calls"), calls="fsync", inject=inject)
+    assert f"is suspect: {what} cannot be flushed to disk: EIO" in said
+    assert len(steps(calls, root)) == when

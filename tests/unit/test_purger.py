@@ -1,0 +1,324 @@
+"""One purge, step by step, on real files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import structlog
+
+from application.ports import Deletion, Marker, MediaPlaylist
+from application.purger import FIRST_RETRY_US, LAST_RETRY_US
+from domain.errors import Refused, RootSuspect
+from domain.events import (
+    Availability,
+    Disposition,
+    Envelope,
+    FileIdentity,
+    Policy,
+    PurgeFailed,
+    PurgeIssued,
+    Recorded,
+    SegmentsPurged,
+)
+from media.playlist import PlaylistFiles
+from media.segment_root import SegmentRoots
+from tests.builders import STORE_ID, an_id
+from tests.memory_app import TESTER, App, Channel, Store, TestLog
+from tests.property.faults import FailingRoots, Killed, Points
+
+MARKER = ".trailkeep-root"
+
+
+@pytest.fixture
+def due(channel: Channel) -> Channel:
+    """Three batches in two renditions: batch 0 is due."""
+    channel.open(renditions=("v", "a"))
+    channel.generate(3)
+    return channel
+
+
+def purge(channel: Channel, batch: int = 0) -> Recorded:
+    channel.app.purger.issue(channel.id, batch)
+    return channel.app.purger.carry_out(channel.id, batch)[-1]
+
+
+class TestAuthorising:
+    @pytest.mark.rule("R10")
+    def test_an_authorisation_touches_no_file(self, due: Channel) -> None:
+        """R10: it is durable before anything is done."""
+        (recorded,) = due.app.purger.issue(due.id, 0)
+        event = recorded.event
+        assert isinstance(event, PurgeIssued)
+        assert event.files == 4
+        assert event.bytes == sum(path.stat().st_size for path in due.paths(0))
+        assert recorded.envelope.actor == "retention projector"
+
+    @pytest.mark.rule("R3", "R6")
+    def test_it_is_refused_for_a_batch_that_is_not_due_and_a_second_time(self, due: Channel) -> None:
+        """R3, R6."""
+        for batch in (1, 2, 3):
+            with pytest.raises(Refused):
+                due.app.purger.issue(due.id, batch)
+        due.app.purger.issue(due.id, 0)
+        with pytest.raises(Refused) as error:
+            due.app.purger.issue(due.id, 0)
+        assert error.value.rule == "R6"
+
+    @pytest.mark.rule("R17")
+    @pytest.mark.parametrize("trouble", ["no marker", "another store", "another root", "not mounted", "nonsense"])
+    def test_it_needs_a_root_that_proves_to_be_ours(self, due: Channel, trouble: str) -> None:
+        """R17: absent is not deleted."""
+        marker = due.root / MARKER
+        files, root_id = due.app.files, due.session.terms.media_root.root_id
+        marker.unlink()
+        if trouble == "another store":
+            files.adopt(str(due.root), Marker(store_id=an_id(999), root_id=root_id))
+        elif trouble == "another root":
+            files.adopt(str(due.root), Marker(store_id=STORE_ID, root_id=an_id(999)))
+        elif trouble == "nonsense":
+            marker.write_bytes(b"\0")
+        elif trouble == "not mounted":
+            due.root.rename(due.root.with_name("unmounted"))
+        head = due.app.log.head()
+        with pytest.raises(RootSuspect) as error:
+            due.app.purger.issue(due.id, 0)
+        assert error.value.root == str(due.root)
+        assert "R17" in str(error.value)
+        assert due.app.log.head() == head
+
+    @pytest.mark.rule("R16", "R19")
+    def test_a_batch_that_newer_sessions_made_due_names_their_batch(self, due: Channel) -> None:
+        """R16, R19."""
+        first = due.id
+        due.app.generation.close(first, "next", Disposition.PURGE, TESTER)
+        due.open(renditions=("v", "a"))
+        due.generate(2)
+        (recorded,) = due.app.purger.issue(first, 2)
+        event = recorded.event
+        assert isinstance(event, PurgeIssued)
+        assert (event.because.rule, event.because.session_id, event.because.completed_batch) == ("R19", due.id, 1)
+        completion = due.session.last_completed
+        assert completion is not None
+        assert recorded.envelope.causation_id == completion.event_id
+        assert recorded.envelope.correlation_id == completion.correlation_id
+
+
+class TestCarryingOut:
+    @pytest.mark.rule("R6", "R10")
+    def test_every_file_of_the_batch_goes_and_no_other(self, due: Channel) -> None:
+        """R6, R10."""
+        gone, kept = due.paths(0), due.paths(1) + due.paths(2)
+        size = sum(path.stat().st_size for path in gone)
+        event = purge(due).event
+        assert isinstance(event, SegmentsPurged)
+        assert (event.deleted, event.bytes_freed) == (4, size)
+        assert not any(path.exists() for path in gone)
+        assert all(path.exists() for path in kept)
+
+    @pytest.mark.rule("R6")
+    def test_what_has_its_outcome_is_not_done_again(self, due: Channel) -> None:
+        """R6."""
+        purge(due)
+        assert due.app.purger.carry_out(due.id, 0) == ()
+        assert due.app.purger.carry_out(due.id, 1) == (), "and what is not authorised is not done at all"
+        assert due.app.purger.carry_out(due.id, 77) == ()
+
+    @pytest.mark.rule("R8", "R10", "R17")
+    def test_the_steps_follow_each_other_as_the_protocol_has_them(self, tmp_path: Path) -> None:
+        """R10: authorised first, recorded last; R17: the marker; R8: the playlist before its files."""
+        steps: list[str] = []
+
+        class WatchedRoots(SegmentRoots):
+            def read_marker(self, root: str) -> Marker | None:
+                steps.append("marker")
+                return super().read_marker(root)
+
+            def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+                listed = PlaylistFiles().listed(root, channel, "v") or ()
+                assert not {file.file.removeprefix("v/") for file in files} & set(listed), "R8"
+                steps.append("files")
+                return super().delete(root, channel, files)
+
+        class WatchedPlaylists(PlaylistFiles):
+            def publish(
+                self, root: str, channel: str, playlists: Sequence[MediaPlaylist], retired: Sequence[MediaPlaylist] = ()
+            ) -> None:
+                super().publish(root, channel, playlists, retired)
+                steps.append("playlist")
+
+        class WatchedLog(TestLog):
+            def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+                steps.append(type(envelopes[0].event).__name__)
+                return super().append(envelopes, expected_version=expected_version)
+
+        store = Store()
+        store.log = WatchedLog()
+        channel = Channel(App(store, WatchedRoots(), WatchedPlaylists()), tmp_path / "root")
+        channel.open(playlist_window=6)
+        channel.generate(3)
+        assert len(channel.listed()) == 6, "with availability off the playlist lists also what is due"
+        steps.clear()
+        purge(channel)
+        assert steps == ["marker", "PurgeIssued", "marker", "playlist", "files", "SegmentsPurged"]
+
+    @pytest.mark.rule("R16")
+    def test_the_outcome_follows_from_the_authorisation(self, due: Channel) -> None:
+        """R16."""
+        (issued,) = due.app.purger.issue(due.id, 0)
+        (purged,) = due.app.purger.carry_out(due.id, 0)
+        assert purged.envelope.causation_id == issued.envelope.event_id
+        assert purged.envelope.correlation_id == issued.envelope.correlation_id
+
+    @pytest.mark.rule("R7")
+    def test_a_missing_file_is_an_outcome(self, due: Channel) -> None:
+        """R7."""
+        due.paths(0)[1].unlink()
+        event = purge(due).event
+        assert isinstance(event, SegmentsPurged)
+        assert (event.deleted, event.already_absent) == (3, ("v/v_segment_001.ts",))
+
+    @pytest.mark.rule("R7")
+    def test_a_missing_directory_is_one_for_each_of_its_files(self, due: Channel) -> None:
+        """R7."""
+        for path in (due.directory / "a").iterdir():
+            path.unlink()
+        (due.directory / "a").rmdir()
+        due.app.purger.issue(due.id, 0)
+        with pytest.raises(RootSuspect):
+            due.app.purger.carry_out(due.id, 0)  # the playlist of a rendition that the channel has cannot be written
+        (due.directory / "a").mkdir()
+        event = due.app.purger.carry_out(due.id, 0)[0].event
+        assert isinstance(event, SegmentsPurged)
+        assert event.already_absent == ("a/a_segment_000.ts", "a/a_segment_001.ts")
+
+    @pytest.mark.rule("R11")
+    def test_a_file_that_is_another_is_left_alone(self, due: Channel) -> None:
+        """R11: and its identity is recorded."""
+        path = due.paths(0)[0]
+        path.unlink()
+        path.write_bytes(b"somebody else's")
+        event = purge(due).event
+        assert isinstance(event, SegmentsPurged)
+        assert event.deleted == 3
+        (other,) = event.superseded
+        assert (other.file, other.size, other.inode) == ("v/v_segment_000.ts", 15, path.stat().st_ino)
+        assert path.read_bytes() == b"somebody else's"
+
+    @pytest.mark.rule("R17")
+    def test_a_root_that_lost_its_marker_after_the_authorisation_loses_nothing_else(self, due: Channel) -> None:
+        """R17: the purge waits, and is done when the marker is back."""
+        due.app.purger.issue(due.id, 0)
+        marker = due.root / MARKER
+        line = marker.read_bytes()
+        marker.unlink()
+        head = due.app.log.head()
+        with pytest.raises(RootSuspect):
+            due.app.purger.carry_out(due.id, 0)
+        assert all(path.exists() for path in due.paths(0))
+        assert due.app.log.head() == head
+        marker.write_bytes(line)
+        assert due.app.purger.carry_out(due.id, 0)
+
+    @pytest.mark.rule("R10")
+    def test_files_that_may_come_back_are_not_recorded_as_gone(self, due: Channel) -> None:
+        """R10: here a directory that would not flush; what it says next time counts."""
+
+        class UnflushedRoots(SegmentRoots):
+            def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+                super().delete(root, channel, files)
+                raise RootSuspect(root, "a directory cannot be flushed to disk: EIO")
+
+        suspect = App(due.app.store, UnflushedRoots())
+        suspect.purger.issue(due.id, 0)
+        head = due.app.log.head()
+        with pytest.raises(RootSuspect, match="EIO"):
+            suspect.purger.carry_out(due.id, 0)
+        assert due.app.log.head() == head
+        event = due.app.purger.carry_out(due.id, 0)[0].event
+        assert isinstance(event, SegmentsPurged)
+        assert (event.deleted, len(event.already_absent)) == (0, 4)
+
+    @pytest.mark.rule("R6", "R10")
+    @pytest.mark.parametrize("point", [Points.DELETE, Points.UNLINKED, Points.DELETED])
+    def test_a_purge_that_died_is_finished_by_the_next_process(self, due: Channel, point: str) -> None:
+        """R6: wherever it died, there is one outcome, and no file is left."""
+        points = Points()
+        dying = App(due.app.store, FailingRoots(points, set()))
+        dying.purger.issue(due.id, 0)
+        points.armed = point
+        with pytest.raises(Killed):
+            dying.purger.carry_out(due.id, 0)
+        event = App(due.app.store).purger.carry_out(due.id, 0)[0].event
+        assert isinstance(event, SegmentsPurged)
+        assert event.deleted + len(event.already_absent) == 4
+        assert not any(path.exists() for path in due.paths(0))
+
+
+class TestTryingAgain:
+    """R7: a permission error is an outcome: recorded, warned of, tried again later."""
+
+    @pytest.fixture
+    def denied(self) -> set[str]:
+        return set()
+
+    @pytest.fixture
+    def app(self, store: Store, denied: set[str]) -> App:
+        return App(store, FailingRoots(Points(), denied))
+
+    @pytest.mark.rule("R7")
+    def test_what_cannot_be_deleted_is_recorded_and_the_rest_goes(self, due: Channel, denied: set[str]) -> None:
+        """R7."""
+        stuck = due.paths(0)[0]
+        denied.add(str(stuck))
+        sizes = sum(path.stat().st_size for path in due.paths(0)[1:])
+        with structlog.testing.capture_logs() as logs:
+            event = purge(due).event
+        assert isinstance(event, PurgeFailed)
+        assert [(file.name, file.errno) for file in event.remaining] == [("v/v_segment_000.ts", "EACCES")]
+        assert (event.deleted, event.bytes_freed, event.attempt) == (3, sizes, 1)
+        assert event.retry_at == due.app.clock.time + FIRST_RETRY_US
+        assert [path.exists() for path in due.paths(0)] == [True, False, False, False]
+        (warning,) = logs
+        assert (warning["log_level"], warning["batch"]) == ("warning", 0)
+        assert warning["remaining"] == {"v/v_segment_000.ts": "EACCES"}
+
+    @pytest.mark.rule("R7")
+    def test_it_is_not_tried_before_its_time_and_then_only_with_what_is_left(
+        self, due: Channel, denied: set[str]
+    ) -> None:
+        """R7."""
+        denied.add(str(due.paths(0)[0]))
+        purge(due)
+        denied.clear()
+        due.app.clock.time += FIRST_RETRY_US - 1
+        assert due.app.purger.carry_out(due.id, 0) == ()
+        due.app.clock.time += 1
+        event = due.app.purger.carry_out(due.id, 0)[0].event
+        assert isinstance(event, SegmentsPurged)
+        assert (event.deleted, event.already_absent) == (1, ())
+
+    @pytest.mark.rule("R7")
+    def test_it_is_tried_later_each_time_up_to_a_bound(self, due: Channel, denied: set[str]) -> None:
+        """R7: 1, 2, 4 ... seconds, five minutes at most, however often."""
+        denied.add(str(due.paths(0)[0]))
+        due.app.purger.issue(due.id, 0)
+        waits = []
+        for _ in range(40):
+            event = due.app.purger.carry_out(due.id, 0)[0].event
+            assert isinstance(event, PurgeFailed)
+            waits.append(event.retry_at - due.app.clock.time)
+            due.app.clock.time = event.retry_at
+        assert waits[:10] == [min(FIRST_RETRY_US * 2**attempt, LAST_RETRY_US) for attempt in range(10)]
+        assert set(waits[10:]) == {LAST_RETRY_US}
+
+
+@pytest.mark.rule("R13")
+def test_a_batch_that_left_its_playlist_waits(channel: Channel) -> None:
+    """R13: a window of two batches of two segments of 2 s: 2 s and 8 s after it left."""
+    channel.open(policy=Policy(availability=Availability.RFC8216))
+    channel.generate(3)
+    with pytest.raises(Refused) as error:
+        channel.app.purger.issue(channel.id, 0)
+    assert (error.value.rule, error.value.reason) == ("R13", "it is due in 10.000 s")
+    channel.app.clock.advance(10)
+    assert channel.app.purger.issue(channel.id, 0)

@@ -1,0 +1,227 @@
+"""The retention projector: what is on its agenda, what it does about it, and what it survives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import structlog
+
+from application.ports import AgendaItem
+from domain.events import Availability, Disposition, Policy, PurgeIssued
+from persistence.memory import MemoryAgenda
+from tests.builders import SECOND
+from tests.memory_app import TESTER, App, Channel, Store
+from tests.property.faults import FailingRoots, Killed, Points
+
+MARKER = ".trailkeep-root"
+RFC8216 = Policy(availability=Availability.RFC8216)
+
+
+def agenda(channel: Channel) -> list[AgendaItem]:
+    channel.app.retention.catch_up()
+    return channel.app.agenda.due(2**62)
+
+
+@pytest.mark.rule("R3")
+def test_nothing_is_on_the_agenda_before_the_third_batch(channel: Channel) -> None:
+    """R3."""
+    channel.open()
+    channel.generate(2)
+    assert agenda(channel) == []
+    assert channel.app.retention.next_due_at() is None
+    channel.generate(1)
+    assert agenda(channel) == [AgendaItem(channel.id, 0, channel.app.clock.time)]
+    assert channel.app.retention.next_due_at() == channel.app.clock.time
+
+
+@pytest.mark.rule("R3", "R6")
+def test_a_round_purges_all_that_is_due_and_says_what_it_recorded(channel: Channel) -> None:
+    """R3, R6."""
+    channel.open()
+    channel.generate(5)
+    done = channel.app.retention.run_once()
+    assert [(type(one.event).__name__, one.event.batch) for one in done.recorded] == [  # type: ignore[union-attr]
+        (kind, batch) for batch in (0, 1, 2) for kind in ("PurgeIssued", "SegmentsPurged")
+    ]
+    assert done.paused == {}
+    assert agenda(channel) == []
+    assert channel.app.retention.run_once().recorded == ()
+    assert len(channel.segments()) == 4
+
+
+@pytest.mark.rule("R4")
+def test_failures_put_nothing_on_the_agenda(channel: Channel) -> None:
+    """R4."""
+    channel.open()
+    channel.generate(3)
+    channel.app.project()
+    for _ in range(3):
+        channel.start()
+        channel.fail()
+        assert channel.app.retention.run_once().recorded == ()
+
+
+@pytest.mark.rule("R15")
+def test_it_goes_on_where_it_was(channel: Channel) -> None:
+    """R15: the checkpoint is that of the agenda, in another process too."""
+    channel.open()
+    channel.generate(3)
+    channel.app.retention.catch_up()
+    assert channel.app.agenda.checkpoint() == channel.app.log.head()
+    later = App(channel.app.store)
+    assert len(later.retention.run_once().recorded) == 2
+
+
+def test_an_agenda_that_was_forgotten_is_told_again_by_the_log(channel: Channel) -> None:
+    channel.open(policy=RFC8216)
+    channel.generate(4)
+    before = agenda(channel)
+    channel.app.agenda.clear()
+    assert agenda(channel) == before != []
+
+
+@pytest.mark.rule("R13")
+def test_what_waits_for_players_has_its_time(channel: Channel) -> None:
+    """R13: due when its wait is over, and not a microsecond earlier."""
+    channel.open(policy=RFC8216)
+    channel.generate(3)
+    assert channel.app.retention.run_once().recorded == ()
+    due_at = channel.app.clock.time + 10 * SECOND
+    assert channel.app.retention.next_due_at() == due_at
+    channel.app.clock.time = due_at - 1
+    assert channel.app.retention.run_once().recorded == ()
+    channel.app.clock.time = due_at
+    assert len(channel.app.retention.run_once().recorded) == 2
+
+
+@pytest.mark.rule("R19")
+def test_the_batches_of_a_closed_session_become_due_by_those_of_the_next(channel: Channel) -> None:
+    """R19."""
+    channel.open()
+    channel.generate(2)
+    first = channel.id
+    channel.app.generation.close(first, "next", Disposition.PURGE, TESTER)
+    channel.app.retention.run_once()
+    assert [item.due_at for item in channel.app.agenda.due(2**62)] == []
+    channel.open()
+    counts = []
+    for _ in range(3):
+        channel.generate(1)
+        channel.app.project()
+        counts.append(len(channel.app.sessions.load(first).batches))
+    assert counts == [1, 0, 0]
+
+
+class TestPausing:
+    """R17: a root that does not prove to be ours pauses, and the others go on."""
+
+    @pytest.mark.rule("R17")
+    def test_a_suspect_root_pauses_and_says_so_once(self, channel: Channel, tmp_path: Path) -> None:
+        """R17."""
+        other = Channel(channel.app, tmp_path / "other", "sport")
+        for one in (channel, other):
+            one.open()
+            one.generate(4)
+        marker = channel.root / MARKER
+        line = marker.read_bytes()
+        marker.unlink()
+        with structlog.testing.capture_logs() as logs:
+            first, second = channel.app.retention.run_once(), channel.app.retention.run_once()
+        assert first.paused.keys() == second.paused.keys() == {str(channel.root)}
+        assert "marker" in first.paused[str(channel.root)]
+        assert [one.envelope.session_id for one in first.recorded] == [other.id] * 4
+        assert [one["event"] for one in logs] == ["purging pauses for this media root (R17)"]
+        assert len(channel.segments()) == 8
+
+        marker.write_bytes(line)
+        third = channel.app.retention.run_once()
+        assert (len(third.recorded), third.paused) == (4, {})
+        assert len(channel.segments()) == 4
+
+    @pytest.mark.rule("R17", "R10")
+    def test_an_authorisation_is_told_also_if_its_root_fails_right_after_it(self, channel: Channel) -> None:
+        """R17, R10: it stands in the log, and the next round carries it out."""
+        channel.open()
+        channel.generate(3)
+        head = channel.app.log.head()
+        broken = channel.directory / "v" / "v.m3u8"
+        broken.unlink()
+        broken.mkdir()
+        done = channel.app.retention.run_once()
+        assert [type(one.event) for one in done.recorded] == [PurgeIssued]
+        assert done.paused.keys() == {str(channel.root)}
+        assert channel.app.log.head() == head + 1
+        broken.rmdir()
+        assert len(channel.app.retention.run_once().recorded) == 1
+
+
+class TestRaces:
+    """Two processes over one log and one agenda."""
+
+    @pytest.mark.rule("R6")
+    def test_what_another_process_purged_first_is_taken_off_the_agenda(self, channel: Channel) -> None:
+        """R6: refused, and no harm done."""
+
+        class LateAgenda(MemoryAgenda):
+            """Its items were read, and then the other process acted."""
+
+            def due(self, now: int) -> list[AgendaItem]:
+                found = super().due(now)
+                for item in found:
+                    other.purger.issue(channel.id, item.batch)
+                    other.purger.carry_out(channel.id, item.batch)
+                return found
+
+        channel.app.store.agenda = late = LateAgenda()
+        app, other = App(channel.app.store), App(channel.app.store)
+        channel.open()
+        channel.generate(4)
+        assert app.retention.run_once().recorded == ()
+        assert MemoryAgenda.due(late, 2**62) == []
+        assert channel.kinds().count("PurgeIssued") == channel.kinds().count("SegmentsPurged") == 2
+
+    def test_the_repair_of_a_stale_item_does_not_hide_what_became_due_meanwhile(self, channel: Channel) -> None:
+        """The repair is made of a state; what comes after that state is read again."""
+
+        class RacedAgenda(MemoryAgenda):
+            """Between the repair's look at the log and its writing, the other process catches up with a new batch."""
+
+            rivals: ClassVar[list[Callable[[], object]]] = []
+
+            def replace(self, items: Mapping[str, Sequence[AgendaItem]], *, checkpoint: int) -> None:
+                if self.rivals:
+                    self.rivals.pop()()
+                super().replace(items, checkpoint=checkpoint)
+
+        def rival() -> None:
+            channel.generate(1)
+            other.retention.catch_up()
+
+        channel.app.store.agenda = agenda = RacedAgenda()
+        app, other = App(channel.app.store), App(channel.app.store)
+        channel.open()
+        channel.generate(3)
+        app.retention.run_once()
+        agenda.replace({channel.id: [AgendaItem(channel.id, 0, 0)]}, checkpoint=agenda.checkpoint())
+        agenda.rivals.append(rival)
+        app.retention.run_once()
+        app.retention.run_once()
+        assert channel.kinds().count("SegmentsPurged") == 2
+
+
+@pytest.mark.rule("R14")
+@pytest.mark.parametrize("point", [Points.DELETE, Points.UNLINKED, Points.DELETED])
+def test_a_crash_at_any_moment_costs_a_repetition_and_no_deletion(store: Store, tmp_path: Path, point: str) -> None:
+    """R14: the outcome is recorded once."""
+    points = Points()
+    channel = Channel(App(store, FailingRoots(points, set())), tmp_path / "root")
+    channel.open()
+    channel.generate(3)
+    points.armed = point
+    with pytest.raises(Killed):
+        channel.app.retention.run_once()
+    assert channel.kinds()[-1] == "PurgeIssued"
+    assert len(App(store).retention.run_once().recorded) == 1
+    assert channel.kinds().count("PurgeIssued") == channel.kinds().count("SegmentsPurged") == 1
+    assert len(channel.segments()) == 4

@@ -1,0 +1,171 @@
+"""Sessions as the log tells them: replayed, found by channel, and seen from one another."""
+
+import pytest
+
+from application.sessions import Sessions, fold
+from domain.commands import Successor
+from domain.errors import LogDamaged, NotFound
+from domain.events import Disposition, SegmentsPurged
+from domain.session import Session, replay
+from tests.builders import OFF, a_completed_batch, a_session, an_id, happened, recorded, terms
+from tests.memory_app import TESTER, App, Channel, Store
+
+
+def sessions_of(channel: Channel, count: int, batches: int = 0) -> list[str]:
+    """Open, fill and close so many sessions; the last stays open."""
+    ids = []
+    for number in range(count):
+        if number:
+            channel.app.generation.close(channel.id, "next", Disposition.PURGE, TESTER)
+        channel.open()
+        channel.generate(batches)
+        ids.append(channel.id)
+    return ids
+
+
+@pytest.mark.rule("R14")
+def test_what_is_kept_and_what_is_replayed_are_the_same(channel: Channel) -> None:
+    """R14: also when events came in between."""
+    channel.open()
+    for _ in range(5):
+        channel.generate()
+        channel.app.project()
+        kept = channel.app.sessions.load(channel.id)
+        assert kept == Sessions(channel.app.log, channel.app.ids).load(channel.id)
+        assert kept == replay(channel.id, channel.app.log.read_session(channel.id))
+
+
+def test_a_session_that_nobody_opened_is_empty_and_not_remembered(app: App) -> None:
+    assert app.sessions.load(an_id(1)) == Session(an_id(1))
+
+
+def test_the_terms_of_a_session_that_was_never_opened_are_not_known() -> None:
+    with pytest.raises(LookupError, match="never opened"):
+        _ = Session(an_id(1)).terms
+
+
+def test_the_steps_of_a_session_lead_to_its_state(channel: Channel) -> None:
+    channel.open()
+    channel.generate(2)
+    steps = list(channel.app.sessions.steps(channel.id))
+    assert [state.version for _, state in steps] == [1, 2, 3, 4, 5]
+    assert steps[-1][1] == channel.session
+    rest = list(channel.app.sessions.steps(channel.id, start=steps[2][1]))
+    assert rest == steps[3:]
+
+
+@pytest.mark.parametrize("count", [*range(1, 10), 16, 17, 33])
+def test_the_newest_session_of_a_channel_is_found_however_many_it_had(channel: Channel, count: int) -> None:
+    ids = sessions_of(channel, count)
+    fresh = App(channel.app.store).sessions
+    newest = fresh.newest_of("news")
+    assert newest is not None
+    assert (newest.session_id, newest.terms.ordinal) == (ids[-1], count)
+    assert len(set(ids)) == count
+
+
+def test_a_channel_that_never_had_a_session_has_no_newest(channel: Channel) -> None:
+    sessions_of(channel, 2)
+    assert channel.app.sessions.newest_of("other") is None
+
+
+def test_session_ids_follow_from_store_channel_and_ordinal(app: App) -> None:
+    found = {app.sessions.id_of(name, ordinal) for name in ("news", "sport") for ordinal in (1, 2)}
+    assert len(found) == 4
+    assert app.sessions.id_of("news", 1) == App(Store()).sessions.id_of("news", 1)
+
+
+def test_a_name_is_a_session_id_or_a_channel(channel: Channel) -> None:
+    ids = sessions_of(channel, 2)
+    assert channel.app.sessions.resolve("news").session_id == ids[1]
+    assert channel.app.sessions.resolve(ids[0]).session_id == ids[0]
+
+
+@pytest.mark.rule("R20")
+@pytest.mark.parametrize("name", ["sport", an_id(99), "", "news "])
+def test_a_name_that_nothing_speaks_of_is_not_found(channel: Channel, name: str) -> None:
+    """R20."""
+    sessions_of(channel, 1)
+    with pytest.raises(NotFound) as error:
+        channel.app.sessions.resolve(name)
+    assert (error.value.field, error.value.value) == ("session", name)
+    assert repr(name) in str(error.value)
+
+
+class TestNeighbours:
+    """What the sessions of a channel know of one another (R13, R19)."""
+
+    def test_the_later_sessions_come_oldest_first(self, channel: Channel) -> None:
+        ids = sessions_of(channel, 4)
+        sessions = channel.app.sessions
+        assert [one.session_id for one in sessions.later(sessions.load(ids[1]))] == ids[2:]
+        assert list(sessions.later(sessions.load(ids[3]))) == []
+
+    def test_the_earlier_sessions_with_batches_come_newest_first(self, channel: Channel) -> None:
+        ids = sessions_of(channel, 3, batches=1)
+        sessions = channel.app.sessions
+        assert [one.session_id for one in sessions.earlier(sessions.load(ids[2]))] == [ids[1], ids[0]]
+        channel.app.project()
+        assert [one.session_id for one in sessions.earlier(sessions.load(ids[2]))] == [ids[1]]
+        assert [one.session_id for one in sessions.earlier(sessions.load(ids[2]))] == [ids[1]], "and remembered"
+
+    @pytest.mark.rule("R19")
+    def test_all_later_sessions_count_and_the_newest_batch_is_named(self, channel: Channel) -> None:
+        """R19."""
+        ids = sessions_of(channel, 3, batches=2)
+        sessions = channel.app.sessions
+        last = channel.session.last_completed
+        assert last is not None
+        successor = sessions.successor(sessions.load(ids[0]))
+        assert (successor.completed, successor.session_id, successor.newest) == (4, ids[2], last)
+        assert sessions.successor(sessions.load(ids[2])) == Successor()
+
+    @pytest.mark.rule("R19")
+    def test_a_later_session_without_batches_does_not_hide_the_one_before(self, channel: Channel) -> None:
+        """R19."""
+        ids = sessions_of(channel, 2, batches=1)
+        channel.app.generation.close(channel.id, "next", Disposition.PURGE, TESTER)
+        channel.open()
+        sessions = channel.app.sessions
+        successor = sessions.successor(sessions.load(ids[0]))
+        assert (successor.completed, successor.session_id) == (1, ids[1])
+        assert successor.newest == sessions.load(ids[1]).last_completed is not None
+
+    @pytest.mark.rule("R13")
+    def test_the_first_playlist_of_the_first_later_session_is_what_counts(self, channel: Channel) -> None:
+        """R13: that is when the last playlist of the session before went."""
+        channel.open(policy=OFF)
+        channel.generate(2)
+        first = channel.id
+        published = []
+        for _ in range(2):
+            channel.app.generation.close(channel.id, "next", Disposition.PURGE, TESTER)
+            channel.app.clock.advance(10)
+            channel.open(policy=OFF)
+            published.append(channel.app.clock.time)
+            channel.generate(2)
+        sessions = channel.app.sessions
+        assert sessions.successor(sessions.load(first)).published_at == published[0]
+
+
+class TestFolding:
+    """Events that come from a disk may not follow from one another."""
+
+    @pytest.mark.rule("R15")
+    def test_an_event_that_does_not_follow_is_damage_and_says_where(self) -> None:
+        """R15: a missing event is seen by what comes after it."""
+        session = Session(an_id(1))
+        with pytest.raises(LogDamaged) as error:
+            fold(session, recorded(session, a_completed_batch(), position=9))
+        assert error.value.position == 9
+        assert "BatchCompleted does not follow" in str(error.value)
+
+    def test_a_purge_without_a_batch_is_damage(self) -> None:
+        session = a_session()
+        event = SegmentsPurged(purge_id=an_id(1), batch=3, deleted=0, bytes_freed=0)
+        with pytest.raises(LogDamaged):
+            fold(session, recorded(session, event))
+
+    def test_an_event_that_follows_is_folded(self) -> None:
+        session = Session(an_id(1))
+        assert fold(session, recorded(session, terms())) == happened(session, terms())
