@@ -10,7 +10,7 @@ import msgspec
 from domain.batch import Batch
 from domain.commands import Successor
 from domain.events import Availability, Because, Disposition
-from domain.lifecycle import BatchState, SessionState
+from domain.lifecycle import BatchState
 from domain.segments import relative_file
 from domain.session import Session
 
@@ -40,7 +40,7 @@ def available_until(batch: Batch) -> int | None:
     """
     if batch.left_at is None:
         return None
-    longest_segment = max((file.duration_ms for file in batch.files), default=0)
+    longest_segment = max(file.duration_ms for file in batch.files)
     return batch.left_at + (longest_segment + batch.longest_ms) * 1000
 
 
@@ -68,7 +68,7 @@ def due(session: Session, successor: Successor | None = None) -> tuple[Due, ...]
     )
     spare = completed[: max(0, len(completed) - protected(session, successor))]
     found = [_due(session, batch, successor) for batch in spare if batch.state is BatchState.COMPLETED]
-    if _given_up(session) and len(spare) < len(completed):
+    if _given_up(session):
         found += [
             Due(batch.number, None, None, SUCCESSOR)
             for batch in completed[len(spare) :]
@@ -88,7 +88,7 @@ def kept_files(sessions: Iterable[Session]) -> tuple[tuple[str, str], ...]:
 
 
 def _given_up(session: Session) -> bool:
-    return session.state is SessionState.CLOSED and session.disposition is Disposition.PURGE
+    return session.disposition is Disposition.PURGE
 
 
 def _due(session: Session, batch: Batch, successor: Successor) -> Due:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from media.ffmpeg import RenditionSettings
 
 from application.generation import Terms
 from application.producer import Pace, ProducerSettings
 from domain.errors import Invalid, NotFound
 from domain.events import Availability, Policy
 from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP
+from media.encoder_settings import RenditionSettings
 
 DATABASE_FILE = "trailkeep.db"
 
@@ -52,7 +52,7 @@ class ChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: str
     root: str
     batch_size: int
-    segment_seconds: Decimal = Decimal(2)
+    segment_seconds: int | Decimal = 2
     wrap: int = DEFAULT_WRAP
     pattern: str = DEFAULT_PATTERN
     playlist_window: int | None = None
@@ -107,7 +107,7 @@ def terms_of(channel: ChannelConfig, directory: Path) -> Terms:
         renditions=tuple(rendition.name for rendition in channel.rendition),
         pattern=channel.pattern,
         wrap=channel.wrap,
-        segment_ms=milliseconds("segment_seconds", channel.segment_seconds),
+        segment_ms=milliseconds("segment_seconds", Decimal(channel.segment_seconds)),
         playlist_window=default_window(channel.batch_size, channel.keep_previous) if window is None else window,
         policy=Policy(keep_previous=channel.keep_previous, availability=channel.availability),
     )

@@ -1,8 +1,12 @@
 """The command line: `trailkeep` and its commands, each a few lines over the application."""
 
-import click
+import logging
+import sys
 
-from entrypoints.cli import demo, evidence, production, sessions, store
+import click
+import structlog
+
+from entrypoints.cli import batches, demo, evidence, production, sessions, store, verification
 from entrypoints.cli.common import Group
 
 
@@ -14,11 +18,15 @@ from entrypoints.cli.common import Group
     help="sqlite:///FILE; default: trailkeep.db in the data directory (TRAILKEEP_HOME).",
 )
 @click.version_option(package_name="trailkeep")
-def main(database: str | None) -> None:
+def main(database: str | None) -> None:  # noqa: ARG001 - commands read it from the context
     """Keep batch-generated HLS streams playable and their disk bounded, and prove what was deleted and why.
 
     Exit codes: 0 done, 1 error, 2 usage, 3 verify found a discrepancy, 4 refused by a rule.
     """
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 for command in (
@@ -27,13 +35,13 @@ for command in (
     production.project,
     production.recover,
     sessions.session,
-    sessions.batch,
+    batches.batch,
     evidence.plan,
     evidence.events,
     evidence.history,
     evidence.explain,
     evidence.replay,
-    evidence.verify,
+    verification.verify,
     store.rebuild,
     store.db,
     store.doctor,

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from application.handlers import Cause
 from domain.errors import Invalid, Refused, RootSuspect, TrailkeepError
+from domain.events import Recorded
 from domain.session import Session
 from entrypoints.bootstrap import App, opened
-from entrypoints.cli.render import err
+from entrypoints.cli.render import err, out, sentence
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +45,7 @@ class Group(click.Group):
         except BrokenPipeError:
             # The reader of our output (head, less) has gone; what is left to say has no listener.
             with contextlib.suppress(OSError):
-                sys.stdout = None  # type: ignore[assignment]
+                sys.stdout = None
             sys.exit(Exit.ERROR)
 
 
@@ -90,10 +91,13 @@ def print_json(value: Any) -> None:
     click.echo(msgspec.json.encode(value))
 
 
-def event_json(app: App, position: int) -> bytes:
-    """A recorded line with its position put first, otherwise verbatim."""
-    line = app.log.read_lines(after=position - 1, limit=1)[0].line
-    return with_position(position, line)
+def print_event(app: App, recorded: Recorded, as_json: bool) -> None:
+    """An event that was just recorded, as a line of JSON or as a sentence; the read models follow."""
+    app.read_model_projector.catch_up()
+    if as_json:
+        click.echo(with_position(recorded.position, app.log.read_lines(after=recorded.position - 1, limit=1)[0].line))
+    else:
+        out.print(sentence(recorded))
 
 
 def with_position(position: int, line: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """`demo`: a channel is generated in batches by a real ffmpeg, and every deletion explains itself."""
 
 import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,6 +151,11 @@ def _place(directory: Path | None) -> Path:
     return directory
 
 
+def _program() -> str:
+    """How the user called us, so that the commands can be pasted."""
+    return "trailkeep" if shutil.which("trailkeep") else sys.argv[0]
+
+
 def _terms(place: Path, batch_size: int, segment_ms: int) -> Terms:
     return Terms(
         channel=CHANNEL,
@@ -195,7 +202,7 @@ def _conclude(app: App, session_id: str, place: Path, url: str) -> None:
     )
     channel = place.resolve() / "media" / CHANNEL
     gone = channel / RENDITION / file_name(session.terms.naming, RENDITION, 0)
-    database = f"trailkeep --database {shlex.quote(url)}"
+    database = f"{shlex.quote(_program())} --database {shlex.quote(url)}"
     out.print("\nAsk further:", style="bold")
     for command in (
         f"{database} explain {shlex.quote(str(gone))}",

@@ -1,7 +1,6 @@
 """`plan`, `events`, `history`, `explain`, `replay`, `verify`: questions, answered from the log. None deletes."""
 
 import os
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,15 +8,12 @@ from pathlib import Path
 import click
 
 from application.ports import LogLine
-from application.verify import Level, Report
 from domain.errors import Invalid
 from entrypoints.bootstrap import App
 from entrypoints.cli.common import (
-    Exit,
     application,
     json_option,
     print_json,
-    progress,
     session_of,
     with_position,
 )
@@ -207,47 +203,3 @@ def replay(ctx: click.Context, name: str, last: int | None, as_json: bool) -> No
             for batch in after.batches.values():
                 line.append(f"{batch.number} ").append_text(state(batch.state)).append(" ")
             out.print(line)
-
-
-@click.command()
-@click.option(
-    "--level",
-    type=click.Choice(Level),
-    default=Level.IDENTITY,
-    show_default=True,
-    help="How closely files are looked at.",
-)
-@json_option
-@click.pass_context
-def verify(ctx: click.Context, level: Level, as_json: bool) -> None:
-    """Compare the log with itself, with its seal and with the disk. It only reads; exit code 3 tells a discrepancy.
-
-    Example: trailkeep verify --level size
-    """
-    with application(ctx) as app:
-        with progress("checking") as advance:
-            report = app.verifier.verify(level, advance)
-        if as_json:
-            print_json(report)
-        else:
-            _print_report(report)
-    if not report.ok:
-        sys.exit(Exit.DISCREPANCY)
-
-
-def _print_report(report: Report) -> None:
-    for title, found in (
-        ("log", report.log.faults),
-        ("suspect media root", report.suspect_roots),
-        ("lost", report.lost),
-        ("orphan", report.orphans),
-        ("changed", report.changed),
-        ("superseded, left alone", report.superseded),
-    ):
-        for one in found:
-            out.print(f"{title}: {one}", markup=False)
-    out.print(
-        f"{report.log.events} events, root {report.log.root}; {report.checked} files checked: "
-        + ("everything agrees" if report.ok else "there are discrepancies"),
-        markup=False,
-    )

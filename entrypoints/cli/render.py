@@ -22,7 +22,12 @@ from domain.events import (
 )
 from domain.lifecycle import BatchState
 
+PIPE_WIDTH = 240
+"""Columns of a table where no terminal sets the width."""
+
 out = Console(highlight=False, soft_wrap=True)
+if not out.is_terminal:
+    out.width = PIPE_WIDTH
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 STYLES = {
@@ -64,12 +69,14 @@ def reason(because: Because | None) -> str:
     """Why a batch goes or went."""
     if because is None:
         return ""
-    return f"{because.rule}: batch {because.completed_batch} completed (position {because.completed_position})"
+    return f"{because.rule}: batch {because.completed_batch} completed (at {because.completed_position})"
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> Table:
     """A plain table; every cell is text."""
-    made = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, no_wrap=True)
     for row in rows:
         made.add_row(*row)
     return made
@@ -112,7 +119,9 @@ def _facts(recorded: Recorded) -> str:  # noqa: PLR0911 - one arm an event
             return f"batch {event.batch}: " + _outcome(event)
         case PurgeFailed() as event:
             errors = ", ".join(f"{file.name} ({file.errno})" for file in event.remaining)
-            return f"batch {event.batch}, attempt {event.attempt}: still there: {errors}; again {moment(event.retry_at)}"
+            return (
+                f"batch {event.batch}, attempt {event.attempt}: still there: {errors}; again {moment(event.retry_at)}"
+            )
         case SessionClosed() as event:
             return f"{event.reason}; batches: {event.disposition}"
 

@@ -6,24 +6,22 @@ from typing import Any
 
 import click
 
-from application.generation import Terms, expected_of
+from application.generation import Terms
 from domain.errors import Invalid
-from domain.events import Availability, Disposition, Naming, Policy, Recorded, SessionOpened, Source
-from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP, ExpectedFile
+from domain.events import Availability, Disposition, Naming, Policy, SessionOpened
+from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP
 from entrypoints.bootstrap import App
 from entrypoints.cli.common import (
     Group,
-    actor,
     application,
     cause,
     json_option,
+    print_event,
     print_json,
     session_of,
-    with_position,
 )
 from entrypoints.cli.render import moment, out, sentence, size, table
 from entrypoints.settings import default_window, milliseconds
-from media.probe import FfmpegProbe
 
 
 @click.group(cls=Group)
@@ -41,8 +39,8 @@ def session() -> None:
 @click.option("--playlist-window", type=int, metavar="W", help="Segments in a playlist; 0: none; default: 2 * B.")
 @click.option(
     "--availability",
-    type=click.Choice(Availability),
-    default=Availability.RFC8216,
+    type=click.Choice(Availability, case_sensitive=False),
+    default=Availability.RFC8216.value,
     show_default=True,
     help="How long segments stay after they left the playlist: as RFC 8216 6.2.2 wants, or not at all.",
 )
@@ -91,8 +89,8 @@ def open_session(
 @click.option("--reason", default="closed by an operator", show_default=True)
 @click.option(
     "--disposition",
-    type=click.Choice(Disposition),
-    default=Disposition.KEEP,
+    type=click.Choice(Disposition, case_sensitive=False),
+    default=Disposition.KEEP.value,
     show_default=True,
     help="What becomes of its batches; purge: they go once a later session of the channel has two of its own (R19).",
 )
@@ -105,7 +103,7 @@ def close_session(ctx: click.Context, name: str, reason: str, disposition: Dispo
     """
     with application(ctx) as app:
         found = session_of(app, name)
-        _told(app, app.generation.close(found.session_id, reason, disposition, cause()), as_json)
+        print_event(app, app.generation.close(found.session_id, reason, disposition, cause()), as_json)
 
 
 @session.command("list")
@@ -162,91 +160,6 @@ def show_session(ctx: click.Context, name: str, as_json: bool) -> None:
             return
         for key, value in found.items():
             out.print(f"{key:<18} {value}", markup=False)
-
-
-@click.group(cls=Group)
-def batch() -> None:
-    """Start, complete and fail batches: for encoders of your own."""
-
-
-@batch.command("start")
-@click.argument("name", metavar="SESSION")
-@click.option(
-    "--source",
-    default="external",
-    show_default=True,
-    help="What the batch is made from; a change of it is a discontinuity.",
-)
-@json_option
-@click.pass_context
-def start_batch(ctx: click.Context, name: str, source: str, as_json: bool) -> None:
-    """Start the next batch, or the failed one again, and tell which files to write.
-
-    Example: trailkeep batch start news --json
-    """
-    with application(ctx) as app:
-        found = session_of(app, name)
-        recorded = app.generation.start(found.session_id, Source(label=source, producer=actor()), cause())
-        app.read_model_projector.catch_up()
-        running = app.sessions.load(found.session_id)
-        terms = running.terms
-        assert running.running is not None
-        files = [app.files.path(terms.media_root.path, terms.channel, one.file) for one in expected_of(running)]
-        if as_json:
-            print_json(
-                {
-                    "batch": running.running.number,
-                    "attempt": running.running.attempt,
-                    "first_segment": running.running.number * terms.batch_size,
-                    "last_segment": (running.running.number + 1) * terms.batch_size - 1,
-                    "files": files,
-                }
-            )
-            return
-        out.print(sentence(recorded))
-        for file in files:
-            click.echo(file)
-
-
-@batch.command("complete")
-@click.argument("name", metavar="SESSION")
-@json_option
-@click.pass_context
-def complete_batch(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Verify the running batch's files, flush them to disk, and record it as completed (R9).
-
-    Example: trailkeep batch complete news
-    """
-    with application(ctx) as app:
-        found = session_of(app, name)
-        probe = FfmpegProbe()
-
-        def duration_ms(_: ExpectedFile, path: str) -> int:
-            return probe.duration_ms(path) or found.terms.segment_ms
-
-        _told(app, app.generation.complete(found.session_id, duration_ms, actor()), as_json)
-
-
-@batch.command("fail")
-@click.argument("name", metavar="SESSION")
-@click.option("--reason", required=True, help="Why, in a line: it stays in the log.")
-@json_option
-@click.pass_context
-def fail_batch(ctx: click.Context, name: str, reason: str, as_json: bool) -> None:
-    """Record the running batch as failed; it deletes nothing and makes nothing due (R4).
-
-    Example: trailkeep batch fail news --reason "source went away"
-    """
-    with application(ctx) as app:
-        _told(app, app.generation.fail(session_of(app, name).session_id, reason, actor()), as_json)
-
-
-def _told(app: App, recorded: Recorded, as_json: bool) -> None:
-    app.read_model_projector.catch_up()
-    if as_json:
-        click.echo(with_position(recorded.position, app.log.read_lines(after=recorded.position - 1, limit=1)[0].line))
-    else:
-        out.print(sentence(recorded))
 
 
 def seconds(value: str) -> Decimal:

@@ -1,0 +1,105 @@
+"""Append one event a commit to SQLite, every commit flushed: the log, the peer, and the bare driver."""
+
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+from benchmarks.histories import a_session_id, an_envelope, peer_application, peer_session, started, tell_peer
+from benchmarks.measure import Contender, Figure, fsync_ms, per_second, ratio, take_turns
+from entrypoints.bootstrap import opened
+from persistence import codec
+from persistence.engine import driver
+from persistence.event_log import SqlEventLog
+
+EVENTS = 1000
+ROUNDS = 7
+OURS, PEER, RECORDER, RAW = "Trailkeep", "eventsourcing, save", "eventsourcing, recorder alone", "driver alone"
+
+
+def measure(directory: Path) -> Figure:
+    """Events a second. Making the event and its line is part of the work, but for the recorder and the driver alone."""
+    line, _ = codec.encode(an_envelope(a_session_id(0), 1, started(0)))
+    with (
+        opened(f"sqlite:///{directory / 'ours.db'}") as app,
+        closing(peer_application(str(directory / "peer.db"))) as peer,
+        closing(_bare_database(directory / "raw.db")) as raw,
+    ):
+        values = take_turns(
+            {OURS: _ours(app.log), PEER: _peer(peer), RECORDER: _recorder(peer), RAW: _raw(raw, line)}, ROUNDS
+        )
+    return Figure(
+        "append, one event a commit",
+        f"SQLite, WAL, synchronous=FULL; lines of {len(line)} bytes; {EVENTS} events a round, {ROUNDS} rounds; "
+        f"an fsync takes {fsync_ms(directory):.2f} ms here",
+        "events/s",
+        values,
+        [
+            ratio(values, OURS, PEER, ">= 1.7"),
+            ratio(values, OURS, RECORDER, "none"),
+            ratio(values, OURS, RAW, ">= 0.7"),
+        ],
+    )
+
+
+def _ours(log: SqlEventLog) -> Contender:
+    sessions = count(1)
+
+    def work() -> None:
+        session_id = a_session_id(next(sessions))
+        for version in range(EVENTS):
+            log.append([an_envelope(session_id, version + 1, started(version))], expected_version=version)
+
+    return lambda: per_second(EVENTS, work)
+
+
+def _peer(application) -> Contender:
+    def work() -> None:
+        session = peer_session()
+        for number in range(EVENTS - 1):
+            application.save(session)
+            tell_peer(session, started(number))
+        application.save(session)
+
+    return lambda: per_second(EVENTS, work)
+
+
+def _recorder(application) -> Contender:
+    def once() -> float:
+        session = peer_session()
+        for number in range(EVENTS - 1):
+            tell_peer(session, started(number))
+        stored = [application.mapper.to_stored_event(one) for one in session.collect_events()]
+
+        def work() -> None:
+            for one in stored:
+                application.recorder.insert_events([one])
+
+        return per_second(EVENTS, work)
+
+    return once
+
+
+def _bare_database(path: Path):
+    connection = driver.connect(str(path), isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(
+        "CREATE TABLE events (position INTEGER PRIMARY KEY, session_id BLOB, version INTEGER, line BLOB,"
+        " UNIQUE (session_id, version))"
+    )
+    return connection
+
+
+def _raw(connection, line: bytes) -> Contender:
+    sessions = count(1)
+
+    def work() -> None:
+        session_id = next(sessions).to_bytes(16)
+        for version in range(EVENTS):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "INSERT INTO events (session_id, version, line) VALUES (?, ?, ?)", (session_id, version, line)
+            )
+            connection.execute("COMMIT")
+
+    return lambda: per_second(EVENTS, work)

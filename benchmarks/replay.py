@@ -1,0 +1,63 @@
+"""Replay a long session: read its events from SQLite and fold them, from nothing, beside the peer."""
+
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from application.sessions import Sessions
+from benchmarks.histories import a_session_id, an_envelope, batches, opened, peer_application, peer_session, tell_peer
+from benchmarks.measure import Contender, Figure, per_second, ratio, take_turns
+from entrypoints.bootstrap import App
+from entrypoints.bootstrap import opened as opened_app
+
+EVENTS = 20_000
+ROUNDS = 3
+OURS, READ, LINES = "Trailkeep", "Trailkeep, read and check alone", "Trailkeep, lines alone"
+PEER, PEER_READ = "eventsourcing, repository.get", "eventsourcing, select_events alone"
+
+
+def measure(directory: Path) -> Figure:
+    """Events a second. Trailkeep also compares each line with its hash, and each version with the one before."""
+    history = [opened(), *islice(batches(), EVENTS - 1)]
+    session_id = a_session_id(1)
+    with (
+        opened_app(f"sqlite:///{directory / 'ours.db'}") as app,
+        closing(peer_application(str(directory / "peer.db"))) as peer,
+    ):
+        envelopes = [an_envelope(session_id, version, what) for version, what in enumerate(history, 1)]
+        app.log.append(envelopes, expected_version=0)
+        twin = peer_session()
+        for what in history[1:]:
+            tell_peer(twin, what)
+        peer.save(twin)
+        _check_same(app, session_id, peer.repository.get(twin.id))
+        mean = sum(len(one.line) for one in app.log.read_lines(limit=EVENTS)) // EVENTS
+        values = take_turns(
+            {
+                OURS: _timed(lambda: Sessions(app.log, app.ids).load(session_id)),
+                READ: _timed(lambda: list(app.log.read_session(session_id))),
+                LINES: _timed(lambda: app.log.read_lines(limit=EVENTS)),
+                PEER: _timed(lambda: peer.repository.get(twin.id)),
+                PEER_READ: _timed(lambda: peer.recorder.select_events(twin.id)),
+            },
+            ROUNDS,
+        )
+    return Figure(
+        "replay of a session",
+        f"{EVENTS:,} events with lines of {mean} bytes on average, {ROUNDS} rounds; no snapshot, nothing kept in memory",
+        "events/s",
+        values,
+        [ratio(values, OURS, PEER, ">= 12")],
+    )
+
+
+def _timed(work: Callable[[], object]) -> Contender:
+    return lambda: per_second(EVENTS, work)
+
+
+def _check_same(app: App, session_id: str, twin) -> None:
+    """Both must have done the work."""
+    session = Sessions(app.log, app.ids).load(session_id)
+    assert session.version == twin.version == EVENTS
+    assert set(session.batches) == set(twin.batches)
