@@ -12,7 +12,6 @@ from domain.events import FileIdentity, Naming, SegmentFile
 
 DEFAULT_PATTERN = "{rendition}_segment_%03d.ts"
 DEFAULT_WRAP = 1000
-MAX_PATTERN = 150
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _NUMBER = re.compile(r"%(?:0[1-9])?d")
@@ -45,8 +44,6 @@ def check_naming(naming: Naming) -> Naming:
             naming.pattern,
             "{rendition}, then letters, digits, '.', '_', '-' and one number such as %d or %03d; not ending in .m3u8",
         )
-    if pattern.lower().endswith(".m3u8") or len(pattern) > MAX_PATTERN:
-        raise Invalid("naming.pattern", pattern, f"no playlist's name, and at most {MAX_PATTERN} characters")
     if naming.wrap < 0:
         raise Invalid("wrap", naming.wrap, "0 (names never repeat) or the count of numbers before they do")
     if naming.offset < 0:

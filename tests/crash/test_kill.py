@@ -1,4 +1,4 @@
-"""kill -9 in the middle: after `recover` and going on, nothing kept is missing, nothing due stays, no event is doubled."""
+"""kill -9 in the middle: after `recover` and going on, no kept file is missing, no due one stays, no event is doubled."""
 
 import os
 import random
@@ -96,8 +96,11 @@ def test_a_purge_that_was_killed_is_finished_by_recovery(tmp_path: Path, step: s
     due, kept = names_of(0, batch_size=BATCH_SIZE), names_of(1, 2, batch_size=BATCH_SIZE)
     inject = f"inject={call}:signal=KILL:when={occurrence}"
     killed = subprocess.run(
-        [tracer, "-f", "-qq", "-o", str(tmp_path / "trace"), "-P", str(tmp_path / place), "-e", f"trace={call}"]
-        + ["-e", inject, *store.command("project")],
+        [
+            *(tracer, "-f", "-qq", "-o", str(tmp_path / "trace"), "-P", str(tmp_path / place)),
+            *("-e", f"trace={call}", "-e", inject),
+            *store.command("project"),
+        ],
         capture_output=True,
         check=False,
     )
