@@ -5,7 +5,7 @@ DEV := .venv/.dev
 PROCESSES ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint bench coverage mutants docs lock clean
+.PHONY: help demo test test-long lint bench coverage docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,9 +32,6 @@ coverage: $(DEV) ## branch coverage of domain and application
 	$(BIN)/pytest -q -n $(PROCESSES) -m "not long" tests/unit tests/property tests/contract tests/integration \
 		--cov --cov-report=term-missing --cov-fail-under=95
 
-mutants: $(DEV) ## mutation testing of the retention rule, the segment names and the purger
-	$(BIN)/mutmut run && $(BIN)/mutmut results
-
 docs: $(DEV) ## write the generated parts of the docs again
 	$(BIN)/python docs/generate.py
 
@@ -44,15 +41,14 @@ lock: $(DEV) ## pin the dependencies again, with hashes
 	rm -f uv.lock
 
 clean: ## remove the environment and all caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* mutants
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
 
 $(RUNTIME): requirements.lock pyproject.toml | .venv/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . || \
-		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 $(DEV): requirements-dev.lock pyproject.toml | .venv/bin/pip

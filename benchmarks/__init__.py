@@ -1,1 +1,1 @@
-"""The project's figures, each beside its peer in one run: what is compared runs in turns, and the ratio is what counts."""
+"""The project's figures, each beside its peer: what is compared takes turns in one run, and the ratio counts."""

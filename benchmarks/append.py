@@ -3,6 +3,9 @@
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+from eventsourcing.application import Application
 
 from benchmarks.histories import a_session_id, an_envelope, peer_application, peer_session, started, tell_peer
 from benchmarks.measure import Contender, Figure, fsync_ms, per_second, ratio, take_turns
@@ -11,13 +14,13 @@ from persistence import codec
 from persistence.engine import driver
 from persistence.event_log import SqlEventLog
 
-EVENTS = 1000
-ROUNDS = 7
+EVENTS = 200
+ROUNDS = 11
 OURS, PEER, RECORDER, RAW = "Trailkeep", "eventsourcing, save", "eventsourcing, recorder alone", "driver alone"
 
 
 def measure(directory: Path) -> Figure:
-    """Events a second. Making the event and its line is part of the work, but for the recorder and the driver alone."""
+    """Events a second. Making the event is part of the work, but for the recorder and the driver alone."""
     line, _ = codec.encode(an_envelope(a_session_id(0), 1, started(0)))
     with (
         opened(f"sqlite:///{directory / 'ours.db'}") as app,
@@ -52,7 +55,7 @@ def _ours(log: SqlEventLog) -> Contender:
     return lambda: per_second(EVENTS, work)
 
 
-def _peer(application) -> Contender:
+def _peer(application: Application[Any]) -> Contender:
     def work() -> None:
         session = peer_session()
         for number in range(EVENTS - 1):
@@ -63,7 +66,7 @@ def _peer(application) -> Contender:
     return lambda: per_second(EVENTS, work)
 
 
-def _recorder(application) -> Contender:
+def _recorder(application: Application[Any]) -> Contender:
     def once() -> float:
         session = peer_session()
         for number in range(EVENTS - 1):
@@ -79,7 +82,7 @@ def _recorder(application) -> Contender:
     return once
 
 
-def _bare_database(path: Path):
+def _bare_database(path: Path) -> Any:
     connection = driver.connect(str(path), isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -90,7 +93,7 @@ def _bare_database(path: Path):
     return connection
 
 
-def _raw(connection, line: bytes) -> Contender:
+def _raw(connection: Any, line: bytes) -> Contender:
     sessions = count(1)
 
     def work() -> None:

@@ -10,6 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
+from eventsourcing.sqlite import SQLiteApplicationRecorder
 
 from domain.events import (
     SCHEMA,
@@ -111,6 +112,7 @@ class PeerSession(Aggregate):
         self.terms = terms
         self.batches: dict[int, dict[str, Any]] = {}
         self.state = "idle"
+        self.bytes_freed = 0
 
     @event("BatchStarted")
     def start(self, batch: int, facts: dict[str, Any]) -> None:
@@ -133,6 +135,7 @@ class PeerSession(Aggregate):
     def purge(self, batch: int, facts: dict[str, Any]) -> None:
         """Its files are gone."""
         del self.batches[batch]
+        self.bytes_freed += facts["bytes_freed"]
 
 
 def peer_session() -> PeerSession:
@@ -160,6 +163,7 @@ def peer_application(path: str) -> Application[Any]:
     application: Application[Any] = Application(
         env={"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path}
     )
+    assert isinstance(application.recorder, SQLiteApplicationRecorder)
     with application.recorder.datastore.transaction(commit=False) as cursor:
         cursor.execute("PRAGMA synchronous")
         assert cursor.fetchone()[0] == 2, "the peer must flush every commit: synchronous=FULL"

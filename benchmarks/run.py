@@ -18,7 +18,7 @@ from media.encoder_settings import EncoderSettings, RenditionSettings
 from media.graph import Size, render
 from media.grid import BatchGrid
 
-BATCHES, BATCH_SIZE, SEGMENT_MS = 6, 10, 2000
+BATCHES, BATCH_SIZE, SEGMENT_MS = 5, 10, 2000
 ROUNDS = 3
 OURS, START, BARE = "trailkeep run", "of which: start of the program", "bare ffmpeg loop"
 SETTINGS = EncoderSettings(
@@ -38,7 +38,7 @@ rendition = [{{ name = "v", width = 640, height = 360, video_kbps = 600 }}]
 
 
 def measure(directory: Path) -> Figure:
-    """Seconds of wall time. `run` also verifies, flushes, records, publishes and purges; the loop keeps all it wrote."""
+    """Seconds of wall time. `run` also verifies, flushes, records, publishes and purges; the loop keeps it all."""
     places = (directory / f"round{number}" for number in count())
     ran: list[Path] = []
     looped: list[Path] = []
@@ -73,7 +73,7 @@ def _prepared_run(place: Path) -> Callable[[], None]:
 
 def _trailkeep(*arguments: str) -> None:
     command = [sys.executable, "-c", "from entrypoints.cli import main; main()", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _prepared_loop(place: Path) -> Callable[[], None]:

@@ -40,6 +40,18 @@ def milliseconds(field: str, seconds: Decimal) -> int:
     return int(seconds * 1000)
 
 
+def media_root(given: str, directory: Path) -> str:
+    """The real path of a media root; a relative one is relative to ``directory``.
+
+    Raises:
+        Invalid: it is empty, which would silently mean ``directory`` itself.
+
+    """
+    if not given:
+        raise Invalid("root", given, "the path of a directory")
+    return str((directory / Path(given).expanduser()).resolve())
+
+
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``files`` to play in a loop; without any, a test picture with a running clock and a tone."""
 
@@ -102,7 +114,7 @@ def terms_of(channel: ChannelConfig, directory: Path) -> Terms:
     window = channel.playlist_window
     return Terms(
         channel=channel.name,
-        root=str((directory / Path(channel.root).expanduser()).resolve()),
+        root=media_root(channel.root, directory),
         batch_size=channel.batch_size,
         renditions=tuple(rendition.name for rendition in channel.rendition),
         pattern=channel.pattern,

@@ -21,7 +21,7 @@ from entrypoints.cli.common import (
     session_of,
 )
 from entrypoints.cli.render import moment, out, sentence, size, table
-from entrypoints.settings import default_window, milliseconds
+from entrypoints.settings import default_window, media_root, milliseconds
 
 
 @click.group(cls=Group)
@@ -64,7 +64,7 @@ def open_session(
     """
     terms = Terms(
         channel=channel,
-        root=str(Path(root).expanduser().resolve()),
+        root=media_root(root, Path.cwd()),
         batch_size=batch_size,
         renditions=renditions or ("main",),
         pattern=DEFAULT_PATTERN,
