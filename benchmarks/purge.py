@@ -10,7 +10,7 @@ from domain.events import FileIdentity
 from media.segment_root import SegmentRoots
 
 FILES, BATCHES, SIZE = 20, 50, 16 * 1024
-ROUNDS = 7
+ROUNDS = 9
 OURS, BARE = "Trailkeep", "unlink, and one fsync a batch"
 
 
@@ -66,7 +66,9 @@ def _written(directory: Path, channel: str) -> list[Sequence[FileIdentity]]:
     roots, names = SegmentRoots(), [f"v/v_segment_{number:04d}.ts" for number in range(FILES * BATCHES)]
     roots.prepare(str(directory), channel, ["v"])
     for name in names:
-        (directory / channel / name).write_bytes(bytes(SIZE))
-    found = roots.sync(str(directory), channel, names)
+        with (directory / channel / name).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, SIZE)  # has its blocks now, as a file that was flushed
+    roots.sync(str(directory), channel, names[:1])
+    found = roots.find(str(directory), channel, names)
     identities = [found[name].identity for name in names]
     return [identities[first : first + FILES] for first in range(0, len(identities), FILES)]

@@ -29,7 +29,7 @@ class Refused(TrailkeepError):
     """A well-formed command that a rule forbids in the present state.
 
     Attributes:
-        rule: the rule's number, as in docs/explanation/rules.md, for example ``R5``.
+        rule: the rule's number, as in docs/reference/rules.md, for example ``R5``.
         field: what the command named.
         value: the value of that field.
         reason: why the rule forbids it now.

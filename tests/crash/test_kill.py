@@ -1,4 +1,4 @@
-"""kill -9 in the middle: after `recover` and going on no kept file is missing, no due one stays, no event is doubled."""
+"""kill -9 in the middle: after `recover` and going on all kept files are there, none that is due, no event twice."""
 
 import os
 import random

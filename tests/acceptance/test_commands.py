@@ -1,0 +1,194 @@
+"""The contract of the command line: what scripts read, by name and by exit code."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from entrypoints.cli import main
+from tests.acceptance.command_line import Store, names_of, of_type
+
+HISTORY = {
+    "batch",
+    "state",
+    "attempt",
+    "files",
+    "bytes",
+    "started_at",
+    "completed_at",
+    "purged_at",
+    "because",
+    "held_by",
+}
+PLAN = {"session_id", "channel", "batch", "due_at", "because", "files", "bytes", "blocked_by"}
+EXPLAIN = {"file", "status", "segment", "batch", "because", "events"}
+VERIFY = {"ok", "checked", "lost", "orphans", "superseded", "changed", "log"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A session of batches of 2, opened, nothing made."""
+    made = Store(tmp_path)
+    made.open("--wrap", "20")
+    return made
+
+
+def test_opening_a_session_answers_its_id_and_channel(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    words = ("session", "open", "news", "--root", str(store.root), "--batch-size", "4", "--rendition", "a")
+    opened = store.answer(*words, "--rendition", "b", "--playlist-window", "12")
+    assert opened["channel"] == "news"
+    assert opened["session_id"] == store.events()[0]["session_id"]
+    asked = {"batch_size": 4, "renditions": ["a", "b"], "wrap": 1000, "segment_ms": 2000, "playlist_window": 12}
+    assert asked.items() <= opened.items()
+    assert "availability=rfc8216" in opened["policy"]
+
+
+@pytest.mark.rule("R1")
+def test_starting_a_batch_answers_the_files_to_write(store: Store) -> None:
+    """R1."""
+    store.produce()
+    started = store.answer("batch", "start", "news")
+    assert {key: started[key] for key in started if key != "files"} == {
+        "batch": 1,
+        "attempt": 1,
+        "first_segment": 2,
+        "last_segment": 3,
+    }
+    assert {Path(file).name for file in started["files"]} == names_of(1, batch_size=2)
+    assert all(Path(file).parent == store.segments for file in started["files"])
+
+
+def test_ending_a_batch_answers_the_recorded_event(store: Store) -> None:
+    store.answer("batch", "start", "news")
+    failed = store.answer("batch", "fail", "news", "--reason", "the source went away")
+    assert failed == store.events()[-1]
+    assert failed["data"]["reason"] == "the source went away"
+    started = store.answer("batch", "start", "news")
+    assert started["attempt"] == 2
+    for file in started["files"]:
+        Path(file).write_text(file)
+    assert store.answer("batch", "complete", "news") == store.events()[-1]
+
+
+@pytest.mark.rule("R3")
+def test_history_tells_each_batch_and_why_it_went(store: Store) -> None:
+    """R3."""
+    store.produce(3)
+    assert store.invoke("project").exit_code == 0
+    rows = store.answer("history", "news")
+    assert all(row.keys() >= HISTORY for row in rows)
+    assert [(row["batch"], row["state"]) for row in rows] == [(0, "purged"), (1, "completed"), (2, "completed")]
+    assert rows[0]["because"]["rule"] == "R3"
+    assert rows[0]["because"]["completed_batch"] == 2
+    assert rows[0]["purged_at"] >= rows[2]["completed_at"]
+
+
+@pytest.mark.rule("R18")
+def test_what_the_plan_lists_is_what_project_does(store: Store) -> None:
+    """R18: and the plan itself records and deletes nothing."""
+    store.produce(3)
+    before = store.events()
+    (row,) = store.answer("plan")
+    assert row.keys() >= PLAN
+    assert (row["channel"], row["batch"], row["files"], row["blocked_by"]) == ("news", 0, 2, None)
+    assert store.events() == before
+    assert store.invoke("project").exit_code == 0
+    (issued,) = of_type(store.events(), "PurgeIssued")
+    assert issued["data"]["because"] == row["because"]
+    assert {key: issued["data"][key] for key in ("batch", "files", "bytes")} == {
+        key: row[key] for key in ("batch", "files", "bytes")
+    }
+    assert store.answer("plan") == []
+
+
+def test_events_are_told_as_they_were_recorded_with_the_position_first(store: Store) -> None:
+    store.produce()
+    everything = store.invoke("events", "--json").stdout.splitlines()
+    for position, line in enumerate(everything, start=1):
+        assert line.startswith(f'{{"position":{position},"event_id":"')
+        assert json.dumps(json.loads(line), separators=(",", ":"), ensure_ascii=False) == line
+    assert store.invoke("events", "news", "--after", "1", "--json").stdout.splitlines() == everything[1:]
+
+
+def test_explain_tells_what_became_of_a_file(store: Store) -> None:
+    store.produce(3)
+    first = str(store.segments / min(names_of(0, batch_size=2)))
+    kept = store.answer("explain", first)
+    assert kept.keys() >= EXPLAIN
+    assert (kept["file"], kept["status"], kept["segment"], kept["batch"]) == (first, "kept", 0, 0)
+    assert store.invoke("project").exit_code == 0
+    purged = store.answer("explain", first)
+    assert purged["status"] == "purged"
+    assert "R3" in purged["because"]
+    assert set(kept["events"]) < set(purged["events"])
+    stray = store.segments / "90p_segment_019.ts"
+    stray.write_text("nobody's")
+    assert store.answer("explain", str(stray))["status"] == "orphan"
+    assert store.answer("explain", str(store.directory / "elsewhere.ts"))["status"] == "unknown"
+
+
+def test_verify_ends_with_3_when_a_kept_file_is_gone(store: Store) -> None:
+    store.produce(2)
+    good = store.answer("verify")
+    assert good.keys() >= VERIFY
+    assert (good["ok"], good["checked"], good["lost"]) == (True, 4, [])
+    assert good["log"]["events"] == 5
+    assert good["log"]["ok"] is True
+    lost = min(names_of(1, batch_size=2))
+    (store.segments / lost).unlink()
+    result = store.invoke("verify", "--json")
+    assert result.exit_code == 3
+    bad = json.loads(result.stdout)
+    assert bad["ok"] is False
+    assert [lost in str(one) for one in bad["lost"]] == [True]
+
+
+def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+        else:
+            yield (*words, name)
+
+
+@pytest.mark.parametrize("words", list(commands(main)), ids=" ".join)
+def test_the_help_of_a_command_has_an_example_of_it(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*words, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: trailkeep {' '.join(words)}" in result.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    """The running batch is recorded as failed, its ffmpeg is ended, and the exit code is 0."""
+    store = Store(tmp_path)
+    config = store.config(2)
+    config.write_text(config.read_text().replace("batch_size = 2", "batch_size = 500").replace("wrap = 20", "wrap = 0"))
+    with store.running("run", str(config)) as process:
+        assert process.stdout is not None
+        while "BatchStarted" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 0
+    last = store.events()[-1]
+    assert (last["type"], last["data"]["reason"]) == ("BatchFailed", "stopped")
+    assert left_running(str(tmp_path)) == []
+    assert store.answer("recover") == {"recorded": [], "left": []}
+
+
+def left_running(mark: str) -> list[str]:
+    """The command lines on this machine that name ``mark``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_text(errors="replace").split("\0")
+        except OSError:  # it ended while we looked
+            continue
+        if any(mark in word for word in words):
+            found.append(" ".join(words))
+    return found

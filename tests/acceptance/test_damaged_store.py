@@ -1,0 +1,114 @@
+"""R20: a damaged database or log line stops what would act on it, with a reason, and nothing is deleted or recorded."""
+
+import json
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command_line import Store
+
+pytestmark = pytest.mark.rule("R20")
+
+GUARDS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'events'"
+
+ALTERED = """UPDATE events SET line = CAST(replace(CAST(line AS TEXT), '"batch":1', '"batch":7') AS BLOB)
+    WHERE position = 4"""
+LINES = {
+    "a line was altered": (ALTERED, "log position 4: the line does not have its leaf hash any more"),
+    "a line is no JSON": (
+        "UPDATE events SET line = x'78' WHERE position = 4",
+        "log position 4: the line does not have its leaf hash any more",
+    ),
+    "a line is missing": ("DELETE FROM events WHERE position = 4", "log position"),
+}
+
+FILES = {
+    "it is cut off": (lambda path: os.truncate(path, 5000), "database disk image is malformed"),
+    "it is a text": (lambda path: path.write_text("no database\n" * 400), "file is not a database"),
+    "its schema is newer": (
+        lambda path: change(path, "UPDATE alembic_version SET version_num = 'v9999'"),
+        "'v9999' is not 'v0001': this database was made by a newer Trailkeep",
+    ),
+}
+
+ACTIONS = ["history news", "plan", "project", "recover", "batch start news", "rebuild"]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Three batches; the first is due."""
+    store = Store(tmp_path_factory.mktemp("sound"))
+    store.open("--wrap", "20")
+    store.produce(3)
+    return store
+
+
+def change(database: Path, statement: str) -> None:
+    """As somebody would who has the file: past the triggers."""
+    with closing(sqlite3.connect(database)) as connection:
+        for (name,) in connection.execute(GUARDS).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(statement)
+        connection.commit()
+
+
+def copy_of(sound: Store, directory: Path) -> Store:
+    """Its database, over the same media root."""
+    shutil.copy(sound.directory / "log.db", directory / "log.db")
+    return Store(directory)
+
+
+def rows(store: Store) -> list[tuple[bytes, ...]]:
+    with closing(sqlite3.connect(store.directory / "log.db")) as connection:
+        return connection.execute("SELECT position, line FROM events ORDER BY position").fetchall()
+
+
+@pytest.mark.parametrize("damage", LINES)
+@pytest.mark.parametrize("words", ACTIONS)
+def test_nothing_acts_on_a_damaged_log(sound: Store, tmp_path: Path, damage: str, words: str) -> None:
+    """R20."""
+    statement, said = LINES[damage]
+    store = copy_of(sound, tmp_path)
+    change(tmp_path / "log.db", statement)
+    files, log = sound.names(), rows(store)
+    result = store.invoke(*words.split())
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert said in result.stderr
+    assert "nothing is deleted on the word of a damaged log" in result.stderr
+    assert (sound.names(), rows(store)) == (files, log)
+
+
+@pytest.mark.parametrize("damage", LINES)
+def test_verify_finds_the_damage_of_a_log(sound: Store, tmp_path: Path, damage: str) -> None:
+    """R20: it ends with 3 and says where."""
+    statement, said = LINES[damage]
+    store = copy_of(sound, tmp_path)
+    change(tmp_path / "log.db", statement)
+    result = store.invoke("verify", "--json")
+    assert result.exit_code == 3
+    log = json.loads(result.stdout)["log"]
+    assert log["ok"] is False
+    assert said in log["faults"][0]
+
+
+@pytest.mark.parametrize("damage", FILES)
+@pytest.mark.parametrize("words", [*ACTIONS, "verify", "events"])
+def test_a_database_that_cannot_be_used_is_refused(sound: Store, tmp_path: Path, damage: str, words: str) -> None:
+    """R20: and it is left as it was."""
+    harm, said = FILES[damage]
+    store = copy_of(sound, tmp_path)
+    harm(tmp_path / "log.db")
+    before = (tmp_path / "log.db").read_bytes()
+    files = sound.names()
+    result = store.invoke(*words.split())
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "database" in result.stderr
+    assert said in result.stderr
+    assert (tmp_path / "log.db").read_bytes() == before
+    assert sound.names() == files
