@@ -87,6 +87,10 @@ class Generation:
         self._files.prepare(terms.root, terms.channel, terms.renditions)
         return self._handler.execute(session_id, command, cause)[0]
 
+    def check_root(self, session: Session) -> None:
+        """Raise `RootSuspect` unless the session's media root proves to be ours (R17)."""
+        check_root(self._files, session, self._store_id)
+
     def start(self, session_id: str, source: Source, cause: Cause) -> Recorded:
         """Start the next batch, or the failed one again.
 

@@ -55,6 +55,7 @@ class Recoverer:
             session = self._sessions.load(summary.session_id)
             try:
                 recorded += self._end_orphan(session, left)
+                self._generation.check_root(session)
                 recorded += self._publisher.publish(session.session_id)
             except RootSuspect as suspect:
                 left.append(f"channel {summary.channel}: {suspect}")

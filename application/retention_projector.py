@@ -13,7 +13,7 @@ from application.ports import Agenda, AgendaItem, Clock, EventLog
 from application.purger import Purger
 from application.sessions import Sessions
 from domain import retention
-from domain.errors import Refused, RootSuspect
+from domain.errors import FlushFailed, Refused, RootSuspect
 from domain.events import Recorded
 from domain.session import Session
 
@@ -36,6 +36,7 @@ class RetentionProjector:
         self._log, self._sessions, self._agenda = log, sessions, agenda
         self._purger, self._clock = purger, clock
         self._paused: dict[str, str] = {}
+        self._unflushed: dict[str, str] = {}
 
     def catch_up(self) -> None:
         """Bring the agenda up to the head of the log."""
@@ -76,7 +77,7 @@ class RetentionProjector:
 
     def _act(self) -> tuple[list[Recorded], dict[str, str]]:
         recorded: list[Recorded] = []
-        paused: dict[str, str] = {}
+        paused = dict(self._unflushed)
         for item in self._agenda.due(self._clock.now()):
             session = self._sessions.load(item.session_id)
             root = session.terms.media_root.path
@@ -86,6 +87,8 @@ class RetentionProjector:
                 self._purge(session, item.batch, recorded)
             except RootSuspect as suspect:
                 paused[root] = suspect.reason
+                if isinstance(suspect, FlushFailed):
+                    self._unflushed[root] = f"{suspect.reason}; purging of it goes on when Trailkeep is started again"
             except Refused as refused:
                 # Another process was first, or the clock went back: the agenda was right once and is made right again.
                 log.debug("agenda was stale", session=item.session_id, batch=item.batch, reason=refused.reason)

@@ -120,6 +120,14 @@ class RootSuspect(TrailkeepError):
         self.root, self.reason = root, reason
 
 
+class FlushFailed(RootSuspect):
+    """Something below a media root could not be flushed to disk.
+
+    The kernel tells of a lost write once and then forgets it: what is flushed with success afterwards proves nothing.
+    So this process does not purge below the root again.
+    """
+
+
 class EncoderFailed(TrailkeepError):
     """An encoder that ended without a full batch.
 

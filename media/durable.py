@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from domain.errors import RootSuspect
+from domain.errors import FlushFailed, RootSuspect
 
 
 def errno_name(error: OSError) -> str:
@@ -27,12 +27,14 @@ def flush(descriptor: int, root: str, what: str) -> None:
     """Flush a file or a directory to disk, once.
 
     Raises:
-        RootSuspect: it failed. The kernel reports a lost write once and then forgets it, so that a second fsync which
+        FlushFailed: it failed. The kernel reports a lost write once and then forgets it, so that a second fsync which
             succeeds would prove nothing: there is none.
 
     """
-    with suspecting(root, f"{what} cannot be flushed to disk"):
+    try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise FlushFailed(root, f"{what} cannot be flushed to disk: {errno_name(error)}") from error
 
 
 def write_new(directory: int, name: str, content: bytes) -> None:
