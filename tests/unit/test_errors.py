@@ -7,6 +7,7 @@ from domain.errors import (
     ConcurrencyConflict,
     EncoderFailed,
     EventIdConflict,
+    FlushFailed,
     Invalid,
     LogDamaged,
     NotFound,
@@ -27,6 +28,7 @@ ERRORS = [
     (SchemaMismatch("v9", "v1", "upgrade Trailkeep"), ["schema", "'v9'", "'v1'", "upgrade Trailkeep"]),
     (StoreUnavailable("sqlite:///x", "it is locked"), ["database", "'sqlite:///x'", "it is locked"]),
     (RootSuspect("/srv", "no marker"), ["media root", "'/srv'", "no marker", "R17"]),
+    (FlushFailed("/srv", "EIO"), ["media root", "'/srv'", "EIO", "R17"]),
     (EncoderFailed("no signal", 1, "tail"), ["no signal"]),
 ]
 
