@@ -3,6 +3,7 @@
 import click
 
 from application.generation import expected_of
+from domain.errors import Invalid
 from domain.events import Source
 from domain.segments import ExpectedFile
 from entrypoints.cli.common import Group, actor, application, cause, json_option, print_event, print_json, session_of
@@ -84,5 +85,7 @@ def fail_batch(ctx: click.Context, name: str, reason: str, as_json: bool) -> Non
 
     Example: trailkeep batch fail news --reason "source went away"
     """
+    if not reason.strip():
+        raise Invalid("reason", reason, "a few words: they stay in the log")
     with application(ctx) as app:
         print_event(app, app.generation.fail(session_of(app, name).session_id, reason, actor()), as_json)

@@ -162,6 +162,8 @@ def explain(ctx: click.Context, file: str, as_json: bool) -> None:
 
     Example: trailkeep explain /srv/hls/news/720p/720p_segment_042.ts
     """
+    if not file:
+        raise Invalid("file", file, "the path of a file")
     path = Path(file).expanduser().absolute()
     with application(ctx) as app:
         app.read_model_projector.catch_up()

@@ -56,6 +56,7 @@ def test_the_facts_are_attributes() -> None:
         {"found": "v9", "known": "v1"},
         {"url": "sqlite:///x", "reason": "it is locked"},
         {"root": "/srv", "reason": "no marker"},
+        {"root": "/srv", "reason": "EIO"},
         {"reason": "no signal", "exit_code": 1, "stderr_tail": "tail"},
     ]
 
