@@ -78,6 +78,12 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+def test_every_module_that_is_named_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (TOP / path).exists()] == []
+
+
 def test_the_generated_diagrams_are_fresh() -> None:
     generate = generator()
     for target in generate.TARGETS:
