@@ -13,6 +13,7 @@ from application.ports import IdSource, Marker, MediaFiles, ReadModels
 from application.publisher import Publisher
 from application.purger import check_root
 from application.sessions import Sessions
+from domain.batch import Batch
 from domain.commands import CloseSession, CompleteBatch, FailBatch, OpenSession, StartBatch
 from domain.decisions import decide
 from domain.errors import Refused, RootSuspect
@@ -100,11 +101,10 @@ class Generation:
 
         """
         session = self._sessions.load(session_id)
-        check_root(self._files, session, self._store_id)
+        self.check_root(session)
         terms = session.terms
         self._files.prepare(terms.media_root.path, terms.channel, terms.renditions)
-        expected = expected_files(terms.naming, terms.renditions, batch_numbers(session.next_batch, terms.batch_size))
-        present = self._files.find(terms.media_root.path, terms.channel, [one.file for one in expected])
+        present = self._files.find(terms.media_root.path, terms.channel, [one.file for one in expected_of(session)])
         return self._handler.execute(
             session_id,
             StartBatch(
@@ -128,12 +128,8 @@ class Generation:
 
         """
         session = self._sessions.load(session_id)
-        batch = session.running
-        if batch is None:
-            raise Refused(
-                "R20", "batch", session.next_batch, f"the session is {session.state}; no batch is being generated"
-            )
-        check_root(self._files, session, self._store_id)
+        batch = _running(session)
+        self.check_root(session)
         files = self._verified(session, expected_of(session), durations)
         recorded = self._handler.execute(
             session_id,
@@ -153,11 +149,7 @@ class Generation:
 
         """
         session = self._sessions.load(session_id)
-        batch = session.running
-        if batch is None:
-            raise Refused(
-                "R20", "batch", session.next_batch, f"the session is {session.state}; no batch is being generated"
-            )
+        batch = _running(session)
         return self._handler.execute(
             session_id,
             FailBatch(
@@ -236,6 +228,14 @@ class Generation:
         except RootSuspect:
             return ()
         return tuple(file for file, one in found.items() if one.identity not in present)
+
+
+def _running(session: Session) -> Batch:
+    if (batch := session.running) is None:
+        raise Refused(
+            "R20", "batch", session.next_batch, f"the session is {session.state}; no batch is being generated"
+        )
+    return batch
 
 
 def expected_of(session: Session) -> tuple[ExpectedFile, ...]:

@@ -107,9 +107,8 @@ def _check_names_free(session: Session, command: StartBatch) -> None:
         for file in batch.files:
             taken[relative_file(file.rendition, file.name)] = f"batch {batch.number}, which is {batch.state}"
     for expected in expected_files(terms.naming, terms.renditions, batch_numbers(number, terms.batch_size)):
-        name = relative_file(expected.rendition, expected.name)
-        if name in taken:
-            raise Refused("R5", "batch", number, f"{name} is still in use by {taken[name]}")
+        if expected.file in taken:
+            raise Refused("R5", "batch", number, f"{expected.file} is still in use by {taken[expected.file]}")
 
 
 def _running(session: Session, number: int, trigger: Trigger) -> Batch:

@@ -4,7 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,19 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
         return Path(given).expanduser().absolute()
     base = environment.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(base).expanduser().absolute() / "trailkeep"
+
+
+def seconds(value: str) -> Decimal:
+    """A number of seconds as it was typed.
+
+    Raises:
+        Invalid: it is not a number.
+
+    """
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        raise Invalid("segment_seconds", value, "a number of seconds above 0, in whole milliseconds") from None
 
 
 def milliseconds(field: str, seconds: Decimal) -> int:

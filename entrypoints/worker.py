@@ -9,7 +9,7 @@ from types import FrameType
 import msgspec
 import structlog
 
-from application.ports import EncodedSegment, Encoder
+from application.ports import Encoder
 from application.producer import Producer, ProducerSettings
 from domain.errors import StoreUnavailable, TrailkeepError
 from domain.events import Recorded
@@ -50,7 +50,6 @@ class Worker:
         productions: Sequence[Production],
         batches: int | None,
         tell: Callable[[Recorded], None],
-        on_segment: Callable[[str, int, EncodedSegment], None] = lambda *_: None,
     ) -> dict[str, TrailkeepError]:
         """Produce ``batches`` batches of each channel (None: until stopped), telling every event as it is recorded.
 
@@ -62,7 +61,7 @@ class Worker:
         """
         follower = _Follower(self._app, tell)
         producers = [
-            threading.Thread(target=self._produce, args=(one, batches, on_segment), name=f"producer {one.channel}")
+            threading.Thread(target=self._produce, args=(one, batches), name=f"producer {one.channel}")
             for one in productions
         ]
         projectors = threading.Thread(target=self._project, name="projectors")
@@ -79,9 +78,7 @@ class Worker:
             raise self._fatal
         return self._errors
 
-    def _produce(
-        self, one: Production, batches: int | None, on_segment: Callable[[str, int, EncodedSegment], None]
-    ) -> None:
+    def _produce(self, one: Production, batches: int | None) -> None:
         app = self._app
         producer = Producer(
             one.session_id,
@@ -93,7 +90,6 @@ class Worker:
             app.clock,
             self._stopping,
             app.signal,
-            lambda batch, segment: on_segment(one.channel, batch, segment),
         )
         try:
             producer.run(batches)

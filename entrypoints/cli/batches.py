@@ -6,13 +6,13 @@ from application.generation import expected_of
 from domain.errors import Invalid
 from domain.events import Source
 from domain.segments import ExpectedFile
-from entrypoints.cli.common import Group, actor, application, cause, json_option, print_event, print_json, session_of
+from entrypoints.cli.common import actor, application, cause, json_option, print_event, print_json, session_of
 from entrypoints.cli.render import out, sentence
 from entrypoints.encoders import ffmpeg
 from media.probe import FfmpegProbe
 
 
-@click.group(cls=Group)
+@click.group()
 def batch() -> None:
     """Start, complete and fail batches: for encoders of your own."""
 

@@ -59,8 +59,13 @@ def exit_code(error: TrailkeepError) -> Exit:
 @contextmanager
 def application(ctx: click.Context) -> Iterator[App]:
     """The application over the database that the user named."""
-    with opened(ctx.find_root().params.get("database"), say=lambda text: err.print(text, markup=False)) as app:
+    with opened(ctx.find_root().params.get("database"), say=say) as app:
         yield app
+
+
+def say(text: str) -> None:
+    """A line on stderr, beside what a command answers."""
+    err.print(text, markup=False)
 
 
 def actor() -> str:
@@ -94,6 +99,11 @@ def print_json(value: Any) -> None:
 def print_event(app: App, recorded: Recorded, as_json: bool) -> None:
     """An event that was just recorded, as a line of JSON or as a sentence; the read models follow."""
     app.read_model_projector.catch_up()
+    show_event(app, recorded, as_json)
+
+
+def show_event(app: App, recorded: Recorded, as_json: bool) -> None:
+    """An event as a line of JSON or as a sentence."""
     if as_json:
         click.echo(with_position(recorded.position, app.log.read_lines(after=recorded.position - 1, limit=1)[0].line))
     else:

@@ -27,11 +27,10 @@ from domain.events import (
 from domain.lifecycle import BatchState
 from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP, file_name
 from entrypoints.bootstrap import App, opened
-from entrypoints.cli.common import actor
-from entrypoints.cli.render import STYLES, err, out, sentence, size, table
-from entrypoints.cli.sessions import seconds
+from entrypoints.cli.common import actor, say
+from entrypoints.cli.render import STYLES, out, sentence, size, table
 from entrypoints.encoders import broken_encoder, picture_encoder
-from entrypoints.settings import milliseconds
+from entrypoints.settings import milliseconds, seconds
 from entrypoints.worker import Production, Worker
 
 CHANNEL = "demo"
@@ -118,7 +117,7 @@ def demo(batches: int, batch_size: int, segment_seconds: str, directory: Path | 
     segment_ms = milliseconds("segment_seconds", seconds(segment_seconds))
     place = _place(directory)
     url = f"sqlite:///{place / 'trailkeep.db'}"
-    with opened(url, say=lambda text: err.print(text, markup=False)) as app:
+    with opened(url, say=say) as app:
         _introduce(place, batches, batch_size)
         opened_at = app.generation.open(_terms(place, batch_size, segment_ms), Cause(actor()))
         out.print(sentence(opened_at))

@@ -100,7 +100,7 @@ def _lines(app: App, session_id: str | None, after: int) -> Iterator[LogLine]:
 @json_option
 @click.pass_context
 def history(ctx: click.Context, name: str, at: str | None, as_json: bool) -> None:
-    """Every batch of a session: made, kept, held, purged, why, and how many bytes.
+    """Every batch of a session: made, kept, purged, why, and how many bytes.
 
     Example: trailkeep history news --at 2026-11-23T18:00:00Z
     """

@@ -12,7 +12,7 @@ from domain.errors import Refused
 from domain.events import Recorded
 from domain.lifecycle import SessionState
 from entrypoints.bootstrap import App, opened
-from entrypoints.cli.common import Exit, application, json_option, print_json, with_position
+from entrypoints.cli.common import Exit, application, json_option, print_json, say, show_event
 from entrypoints.cli.render import err, out, sentence
 from entrypoints.encoders import encoder_for
 from entrypoints.settings import ChannelConfig, load_config, producer_settings, terms_of
@@ -36,7 +36,7 @@ def run(ctx: click.Context, config: Path, batches: int | None) -> None:
     loaded, directory = load_config(config), config.parent.absolute()
     encoders = [encoder_for(channel, directory) for channel in loaded.channel]
     url = ctx.find_root().params.get("database") or loaded.database
-    with opened(url, say=lambda text: err.print(text, markup=False)) as app:
+    with opened(url, say=say) as app:
         app.read_model_projector.catch_up()
         productions = [
             Production(session_for(app, channel, directory), channel.name, producer_settings(channel), encoder)
@@ -99,11 +99,7 @@ def project(ctx: click.Context, follow: bool, as_json: bool) -> None:
     with application(ctx) as app:
 
         def tell(recorded: Recorded) -> None:
-            if as_json:
-                line = app.log.read_lines(after=recorded.position - 1, limit=1)[0].line
-                click.echo(with_position(recorded.position, line))
-            else:
-                out.print(sentence(recorded))
+            show_event(app, recorded, as_json)
 
         if follow:
             Worker(app).run((), None, tell)

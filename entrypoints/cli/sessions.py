@@ -1,18 +1,15 @@
 """`session` and `batch`: the verbs for producers of your own."""
 
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import click
 
 from application.generation import Terms
-from domain.errors import Invalid
 from domain.events import Availability, Disposition, Naming, Policy, SessionOpened
 from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP
 from entrypoints.bootstrap import App
 from entrypoints.cli.common import (
-    Group,
     application,
     cause,
     json_option,
@@ -21,10 +18,10 @@ from entrypoints.cli.common import (
     session_of,
 )
 from entrypoints.cli.render import moment, out, sentence, size, table
-from entrypoints.settings import default_window, media_root, milliseconds
+from entrypoints.settings import default_window, media_root, milliseconds, seconds
 
 
-@click.group(cls=Group)
+@click.group()
 def session() -> None:
     """Open, close and look at sessions."""
 
@@ -92,7 +89,7 @@ def open_session(
     type=click.Choice(Disposition, case_sensitive=False),
     default=Disposition.KEEP.value,
     show_default=True,
-    help="What becomes of its batches; purge: they go once a later session of the channel has two of its own (R19).",
+    help="What becomes of its batches; purge: each goes once a newer one of the channel takes its place (R19).",
 )
 @json_option
 @click.pass_context
@@ -160,19 +157,6 @@ def show_session(ctx: click.Context, name: str, as_json: bool) -> None:
             return
         for key, value in found.items():
             out.print(f"{key:<18} {value}", markup=False)
-
-
-def seconds(value: str) -> Decimal:
-    """A number of seconds as it was typed.
-
-    Raises:
-        Invalid: it is not a number.
-
-    """
-    try:
-        return Decimal(value)
-    except InvalidOperation:
-        raise Invalid("segment_seconds", value, "a number of seconds above 0, in whole milliseconds") from None
 
 
 def _session_json(app: App, session_id: str) -> dict[str, Any]:

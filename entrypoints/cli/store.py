@@ -10,7 +10,7 @@ import click
 
 from domain.errors import RootSuspect, TrailkeepError
 from entrypoints.bootstrap import App, default_url
-from entrypoints.cli.common import Exit, Group, application, json_option, print_json, progress
+from entrypoints.cli.common import Exit, application, json_option, print_json, progress
 from entrypoints.cli.render import out, size
 from entrypoints.encoders import ffmpeg
 from persistence import schema
@@ -35,7 +35,7 @@ def rebuild(ctx: click.Context) -> None:
     out.print(f"read models rebuilt from {last} events")
 
 
-@click.group(cls=Group)
+@click.group()
 def db() -> None:
     """The database's schema."""
 
