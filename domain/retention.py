@@ -15,7 +15,7 @@ from domain.segments import relative_file
 from domain.session import Session
 
 LISTED = "availability: still listed in a playlist"
-SUCCESSOR = "the channel's newest two completed batches stay until a later session has two of its own"
+SUCCESSOR = "the channel's newest two completed batches stay until those of a later session take their place"
 
 
 class Due(msgspec.Struct, frozen=True):
