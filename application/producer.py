@@ -4,6 +4,7 @@ A batch that fails is tried again under its number, later each time; after too m
 in `failed` until somebody starts it again.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,7 +13,7 @@ import structlog
 
 from application.generation import Generation, expected_of, nominal
 from application.handlers import Cause
-from application.ports import BatchPlan, Clock, Encoder, MediaFiles, Signal
+from application.ports import BatchPlan, Clock, EncodedSegment, Encoder, MediaFiles, Signal
 from application.recovery import CRASH, OWN_PRODUCER
 from application.sessions import Sessions
 from domain.errors import EncoderFailed, Refused, RootSuspect, StoreUnavailable
@@ -78,10 +79,11 @@ class Producer:
         clock: Clock,
         stop: Stop,
         signal: Signal,
+        on_segment: Callable[[int, EncodedSegment], None] = lambda _batch, _segment: None,
     ) -> None:
         self._session_id, self._settings, self._encoder = session_id, settings, encoder
         self._generation, self._sessions, self._files = generation, sessions, files
-        self._clock, self._stop, self._signal = clock, stop, signal
+        self._clock, self._stop, self._signal, self._on_segment = clock, stop, signal, on_segment
         self._pauses = 0
 
     def run(self, batches: int | None = None) -> int:
@@ -126,11 +128,13 @@ class Producer:
         if lack:
             self._generation.fail(self._session_id, lack, ACTOR)
             raise Refused("min_free_bytes", "batch", number, lack)
-        return self._generate()
+        return self._generate(number)
 
-    def _generate(self) -> bool:
+    def _generate(self, number: int) -> bool:
         try:
-            segments = self._encoder.encode(self._plan(), self._stop.is_set, lambda _: None)
+            segments = self._encoder.encode(
+                self._plan(), self._stop.is_set, lambda segment: self._on_segment(number, segment)
+            )
             known = {(segment.rendition, segment.number): segment.duration_ms for segment in segments}
             segment_ms = self._sessions.load(self._session_id).terms.segment_ms
             self._generation.complete(self._session_id, nominal(segment_ms, known), ACTOR)
