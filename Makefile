@@ -5,7 +5,7 @@ DEV := .venv/.dev
 PROCESSES ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint bench coverage docs lock clean
+.PHONY: help demo test test-long torture lint bench coverage mutation docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(DEV) ## all tests, in under five minutes
 
 test-long: $(DEV) ## the longer campaigns: more histories, more kills, a long playback
 	TRAILKEEP_LONG=1 $(BIN)/pytest -n $(PROCESSES) --timeout 1800
+
+torture: $(DEV) ## every failure that can be made, at every point: kills, power cuts (as root), and what others do
+	TRAILKEEP_TORTURE=1 $(BIN)/pytest tests/torture -n $(PROCESSES) --timeout 7200
 
 lint: $(DEV) ## style, types, import contracts
 	$(BIN)/ruff check .
@@ -32,6 +35,9 @@ coverage: $(DEV) ## branch coverage of domain and application
 	$(BIN)/pytest -q -n $(PROCESSES) -m "not long" tests/unit tests/property tests/contract tests/integration \
 		--cov --cov-report=term-missing --cov-fail-under=95
 
+mutation: $(DEV) ## mutate what decides on deletions; fails on a survivor that docs/reference/mutation.md does not judge
+	$(BIN)/python tests/mutation.py $(if $(filter-out auto,$(PROCESSES)),--max-children $(PROCESSES))
+
 docs: $(DEV) ## write the generated parts of the docs again
 	$(BIN)/python docs/generate.py
 
@@ -41,17 +47,17 @@ lock: $(DEV) ## pin the dependencies again, with hashes
 	rm -f uv.lock
 
 clean: ## remove the environment and all caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* mutants
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
 
 $(RUNTIME): requirements.lock pyproject.toml | .venv/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 $(DEV): requirements-dev.lock pyproject.toml | .venv/bin/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@ $(RUNTIME)
