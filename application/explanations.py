@@ -2,7 +2,7 @@
 
 import msgspec
 
-from application.ports import BatchRecord, EventLog, MediaFiles, ReadModels, SessionSummary
+from application.ports import BatchRecord, EventLog, MediaFiles, Playlists, ReadModels, SessionSummary
 from application.queries import because_of
 from application.sessions import Sessions
 from domain import retention
@@ -11,6 +11,8 @@ from domain.events import Disposition, FileIdentity, PurgeFailed, SegmentsPurged
 from domain.lifecycle import BatchState, SessionState
 from domain.segments import identity_of, newest_number
 from domain.session import Session
+
+MARKER_FILE = ".trailkeep-root"
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,23 +30,28 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 class Explainer:
     """Explains files; it only reads."""
 
-    def __init__(self, log: EventLog, sessions: Sessions, read_models: ReadModels, files: MediaFiles) -> None:
-        self._log, self._sessions, self._read_models, self._files = log, sessions, read_models, files
+    def __init__(
+        self, log: EventLog, sessions: Sessions, read_models: ReadModels, files: MediaFiles, playlists: Playlists
+    ) -> None:
+        self._log, self._sessions, self._read_models = log, sessions, read_models
+        self._files, self._playlists = files, playlists
 
     def explain(self, path: str) -> Explanation:
         """What the log says of the file at an absolute path."""
         summaries = self._read_models.sessions()
-        for summary in sorted(summaries, key=lambda one: -one.ordinal):
-            file = _below(path, f"{summary.root.rstrip('/')}/{summary.channel}/")
-            if file is not None and (found := self._explained(path, file, summary)):
+        below = [(file, one) for one in summaries if (file := _in_channel(path, one)) is not None]
+        for file, summary in sorted(below, key=lambda pair: -pair[1].ordinal):
+            if found := self._explained(path, file, summary):
                 return found
-        known = any(_below(path, f"{one.root.rstrip('/')}/{one.channel}/") is not None for one in summaries)
-        if known and self._is_there(path, summaries):
+        if any(self._is_playlist(file, one) for file, one in below):
+            return _answer(path, "kept", "a playlist; purges never delete playlists (R8)")
+        if any(self._is_there(file, one) for file, one in below):
             return _answer(path, "orphan", "no event explains it; Trailkeep leaves it alone")
-        reason = (
-            "no event speaks of it, and it is not there" if known else "it is not below a channel that the log knows"
-        )
-        return _answer(path, "unknown", reason)
+        if below:
+            return _answer(path, "unknown", "no event speaks of it, and it is not there")
+        if marked := [one for one in summaries if path == f"{one.root.rstrip('/')}/{MARKER_FILE}"]:
+            return self._marker(path, marked)
+        return _answer(path, "unknown", "it is not below a channel that the log knows")
 
     def _explained(self, path: str, file: str, summary: SessionSummary) -> Explanation | None:
         """What this session has to say of the file, if any of its batches ever bore the name."""
@@ -113,15 +120,31 @@ class Explainer:
                 )
         return "orphan", f"it came after batch {record.batch}, which bore the name, was purged"
 
-    def _is_there(self, path: str, summaries: list[SessionSummary]) -> bool:
-        for one in summaries:
-            file = _below(path, f"{one.root.rstrip('/')}/{one.channel}/")
-            if file is not None and file.count("/") == 1:
-                return file in self._files.find(one.root, one.channel, [file])
-        return False
+    def _marker(self, path: str, summaries: list[SessionSummary]) -> Explanation:
+        """What the marker file of a root says, if it is of the sessions that were opened there."""
+        marker = self._files.read_marker(summaries[0].root)
+        if marker is None:
+            return _answer(path, "unknown", "the marker of this media root is not there: purging of it pauses (R17)")
+        if marker.store_id == self._log.store_id() and marker.root_id in {one.root_id for one in summaries}:
+            return _answer(path, "kept", "the marker of this media root: without it purging pauses (R17)")
+        whose = f"store {marker.store_id} and root {marker.root_id}"
+        return _answer(path, "orphan", f"a marker, but of {whose}, not ours: purging of this root pauses (R17)")
+
+    def _is_playlist(self, file: str, summary: SessionSummary) -> bool:
+        terms = self._sessions.load(summary.session_id).terms
+        if not terms.playlist_window or not summary.batches_completed:
+            return False
+        return file in self._playlists.find(summary.root, summary.channel, terms.renditions)
+
+    def _is_there(self, file: str, summary: SessionSummary) -> bool:
+        if file.count("/") == 1 and file.isprintable():
+            return file in self._files.find(summary.root, summary.channel, [file])
+        return any(found.file == file for found in self._files.list_files(summary.root, summary.channel))
 
 
-def _below(path: str, directory: str) -> str | None:
+def _in_channel(path: str, summary: SessionSummary) -> str | None:
+    """The path relative to the directory of the session's channel; None if it is not below it."""
+    directory = f"{summary.root.rstrip('/')}/{summary.channel}/"
     return path[len(directory) :] if path.startswith(directory) else None
 
 

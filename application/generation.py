@@ -1,32 +1,23 @@
 """Generation: the verbs of a producer, whether it is Trailkeep's own or somebody else's script.
 
-A batch is started durably before its first byte is written, and completed only on proof (R9): every file exists, is not
-empty, is flushed to disk and is recorded with its identity. Then the playlist is written.
+A batch is started durably before its first byte is written, and completed only on proof (R9). Then comes the playlist.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
 from application.handlers import Cause, Handler
 from application.ports import IdSource, Marker, MediaFiles, ReadModels
 from application.publisher import Publisher
-from application.purger import check_root
+from application.roots import Roots
 from application.sessions import Sessions
 from domain.batch import Batch
 from domain.commands import CloseSession, CompleteBatch, FailBatch, OpenSession, StartBatch
 from domain.decisions import decide
-from domain.errors import Refused, RootSuspect
-from domain.events import (
-    Disposition,
-    FileIdentity,
-    MediaRoot,
-    Naming,
-    Policy,
-    Recorded,
-    SegmentFile,
-    Source,
-)
+from domain.errors import Refused, RootSuspect, RootUnavailable
+from domain.events import Disposition, FileIdentity, MediaRoot, Naming, Policy, Recorded, SegmentFile, Source
 from domain.lifecycle import SessionState
 from domain.retention import kept_files
 from domain.segments import ExpectedFile, batch_numbers, expected_files
@@ -59,12 +50,14 @@ class Generation:
         sessions: Sessions,
         publisher: Publisher,
         files: MediaFiles,
+        roots: Roots,
         read_models: ReadModels,
         ids: IdSource,
         store_id: str,
     ) -> None:
         self._handler, self._sessions, self._publisher = handler, sessions, publisher
-        self._files, self._read_models, self._ids, self._store_id = files, read_models, ids, store_id
+        self._files, self._roots, self._read_models, self._ids = files, roots, read_models, ids
+        self._store_id = store_id
 
     def open(self, terms: Terms, cause: Cause) -> Recorded:
         """Open the channel's next session; adopt the media root if it is new.
@@ -77,20 +70,27 @@ class Generation:
         """
         before = self._sessions.newest_of(terms.channel)
         if before and before.state is not SessionState.CLOSED:
-            raise Refused(
-                "R20", "channel", terms.channel, f"its session {before.session_id} is {before.state}, not closed"
-            )
+            reason = f"its session {before.session_id} is {before.state}, not closed"
+            raise Refused("R20", "channel", terms.channel, reason)
         ordinal = before.terms.ordinal + 1 if before else 1
         session_id = self._sessions.id_of(terms.channel, ordinal)
         command = self._order(terms, before, ordinal)
         decide(Session(session_id), command)
         command = msgspec.structs.replace(command, media_root=self._adopt(terms.root, before))
-        self._files.prepare(terms.root, terms.channel, terms.renditions)
+        with self._roots.flushing(command.media_root):
+            self._files.prepare(terms.root, terms.channel, terms.renditions)
         return self._handler.execute(session_id, command, cause)[0]
 
-    def check_root(self, session: Session) -> None:
-        """Raise `RootSuspect` unless the session's media root proves to be ours (R17)."""
-        check_root(self._files, session, self._store_id)
+    def require_root(self, session: Session) -> None:
+        """Return if the session's media root proves to be ours. Errors as `Roots.require`."""
+        self._roots.require(session.terms.media_root)
+
+    @contextmanager
+    def producing(self, session: Session) -> Iterator[None]:
+        """Hold the session's channel as its one producer; errors as `MediaFiles.producing`."""
+        terms = session.terms
+        with self._roots.flushing(terms.media_root), self._files.producing(terms.media_root.path, terms.channel):
+            yield
 
     def start(self, session_id: str, source: Source, cause: Cause) -> Recorded:
         """Start the next batch, or the failed one again.
@@ -101,20 +101,19 @@ class Generation:
 
         """
         session = self._sessions.load(session_id)
-        self.check_root(session)
         terms = session.terms
-        self._files.prepare(terms.media_root.path, terms.channel, terms.renditions)
+        self._roots.require(terms.media_root)
+        with self._roots.flushing(terms.media_root):
+            self._files.prepare(terms.media_root.path, terms.channel, terms.renditions)
         present = self._files.find(terms.media_root.path, terms.channel, [one.file for one in expected_of(session)])
+        root_id = terms.media_root.root_id
+        earlier = [one for one in self._sessions.earlier(session) if one.terms.media_root.root_id == root_id]
         return self._handler.execute(
             session_id,
             StartBatch(
                 source=source,
                 present=tuple(found.identity for found in present.values()),
-                occupied=kept_files(
-                    earlier
-                    for earlier in self._sessions.earlier(session)
-                    if earlier.terms.media_root.root_id == terms.media_root.root_id
-                ),
+                occupied=kept_files(earlier),
             ),
             cause,
         )[0]
@@ -129,8 +128,9 @@ class Generation:
         """
         session = self._sessions.load(session_id)
         batch = _running(session)
-        self.check_root(session)
-        files = self._verified(session, expected_of(session), durations)
+        self.require_root(session)
+        with self._roots.flushing(session.terms.media_root):
+            files = self._verified(session, expected_of(session), durations)
         recorded = self._handler.execute(
             session_id,
             CompleteBatch(batch=batch.number, files=files),
@@ -186,27 +186,28 @@ class Generation:
             discontinuities=before.discontinuities if before else 0,
         )
 
-    def _adopt(self, root: str, before: Session | None) -> MediaRoot:
-        """The root as the log shall know it. A new one gets a marker; a known one must have kept its own (R17)."""
-        known = {summary.root for summary in self._read_models.sessions()}
-        if root in known or (before and root == before.terms.media_root.path):
-            marker = self._files.read_marker(root)
-            if marker is None:
-                raise RootSuspect(root, "the log knows it, but its marker file is missing; is the disk mounted?")
+    def _adopt(self, path: str, before: Session | None) -> MediaRoot:
+        """The root as the log shall know it. A new one gets a marker; a known one has to prove itself (R17)."""
+        known = {summary.root: summary.session_id for summary in self._read_models.sessions()}
+        if before:
+            known[before.terms.media_root.path] = before.session_id
+        if path in known:
+            root = self._sessions.load(known[path]).terms.media_root
         else:
-            marker = self._files.adopt(root, Marker(store_id=self._store_id, root_id=self._ids.new()))
-        if marker.store_id != self._store_id:
-            raise RootSuspect(root, f"its marker is of another store, {marker.store_id}")
-        return MediaRoot(path=root, root_id=marker.root_id)
+            marker = self._files.adopt(path, Marker(store_id=self._store_id, root_id=self._ids.new()))
+            if marker.store_id != self._store_id:
+                raise RootSuspect(path, f"its marker is of another store, {marker.store_id}")
+            root = MediaRoot(path=path, root_id=marker.root_id)
+        self._roots.require(root)
+        return msgspec.structs.replace(root, device=self._files.device(path))
 
     def _verified(
         self, session: Session, expected: Sequence[ExpectedFile], durations: Durations
     ) -> tuple[SegmentFile, ...]:
         root, channel = session.terms.media_root.path, session.terms.channel
         found = self._files.sync(root, channel, [one.file for one in expected])
-        for one in expected:
-            if one.file in found and not found[one.file].regular:
-                raise Refused("R9", "file", one.file, "it is not a regular file")
+        if odd := next((one.file for one in expected if one.file in found and not found[one.file].regular), None):
+            raise Refused("R9", "file", odd, "it is not a regular file")
         return tuple(
             SegmentFile(
                 rendition=one.rendition,
@@ -225,16 +226,15 @@ class Generation:
         root, channel = session.terms.media_root.path, session.terms.channel
         try:
             found = self._files.find(root, channel, [one.file for one in expected_of(session)])
-        except RootSuspect:
+        except RootUnavailable:
             return ()
         return tuple(file for file, one in found.items() if one.identity not in present)
 
 
 def _running(session: Session) -> Batch:
     if (batch := session.running) is None:
-        raise Refused(
-            "R20", "batch", session.next_batch, f"the session is {session.state}; no batch is being generated"
-        )
+        reason = f"the session is {session.state}; no batch is being generated"
+        raise Refused("R20", "batch", session.next_batch, reason)
     return batch
 
 
@@ -245,5 +245,5 @@ def expected_of(session: Session) -> tuple[ExpectedFile, ...]:
 
 
 def nominal(segment_ms: int, known: Mapping[tuple[str, int], int]) -> Durations:
-    """Durations that an encoder told, by rendition and number; ``segment_ms`` for those it did not tell."""
+    """Durations that an encoder told, by rendition and number; ``segment_ms`` for the others."""
     return lambda expected, _path: known.get((expected.rendition, expected.number), segment_ms)

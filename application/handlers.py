@@ -1,6 +1,6 @@
 """Commands become events: load, decide, append on the version that was decided upon; on a race, all of it again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -11,7 +11,6 @@ from domain.commands import Command, OpenSession
 from domain.decisions import decide
 from domain.errors import ConcurrencyConflict
 from domain.events import SCHEMA, Envelope, Event, Recorded
-from domain.session import Session
 
 ATTEMPTS = 50
 
@@ -40,41 +39,58 @@ class Handler:
             ConcurrencyConflict: other writers were first, `ATTEMPTS` times in a row.
 
         """
-        for _ in range(ATTEMPTS):
+
+        def decided() -> tuple[int, Sequence[Event], str]:
             session = self._sessions.load(session_id)
             events = decide(session, command)
+            policy = command.policy if isinstance(command, OpenSession) else session.terms.policy
+            return session.version, events, str(policy)
+
+        return self.record(session_id, decided, cause)
+
+    def record(
+        self, stream_id: str, decided: Callable[[], tuple[int, Sequence[Event], str]], cause: Cause
+    ) -> tuple[Recorded, ...]:
+        """Record what ``decided`` says: the version that it goes by, the events, and the policy that they follow.
+
+        It is asked again whenever another writer was first.
+
+        Raises:
+            ConcurrencyConflict: that happened `ATTEMPTS` times in a row.
+
+        """
+        for _ in range(ATTEMPTS):
+            version, events, policy = decided()
             if not events:
                 return ()
+            envelopes = self._envelopes(stream_id, version, events, policy, cause)
             try:
-                recorded = self._log.append(
-                    self._envelopes(session, command, events, cause), expected_version=session.version
-                )
+                recorded = self._log.append(envelopes, expected_version=version)
             except ConcurrencyConflict as conflict:
                 last = conflict
                 continue
             for one in recorded:
-                log.debug("recorded", position=one.position, type=type(one.event).__name__, session=session_id)
+                log.debug("recorded", position=one.position, type=type(one.event).__name__, session=stream_id)
             return recorded
         raise last
 
     def _envelopes(
-        self, session: Session, command: Command, events: Sequence[Event], cause: Cause
+        self, stream_id: str, after: int, events: Sequence[Event], policy: str, cause: Cause
     ) -> tuple[Envelope, ...]:
-        policy = command.policy if isinstance(command, OpenSession) else session.terms.policy
         correlation_id = cause.correlation_id or self._ids.new()
         return tuple(
             Envelope(
                 event_id=self._ids.new(),
-                session_id=session.session_id,
+                session_id=stream_id,
                 version=version,
                 recorded_at=self._clock.now(),
                 actor=cause.actor,
                 worker=self._worker,
                 correlation_id=correlation_id,
                 causation_id=cause.causation_id,
-                policy=str(policy),
+                policy=policy,
                 schema=SCHEMA,
                 event=event,
             )
-            for version, event in enumerate(events, session.version + 1)
+            for version, event in enumerate(events, after + 1)
         )

@@ -6,16 +6,20 @@ from typing import Protocol
 
 import msgspec
 
-from domain.events import Envelope, FileIdentity, Recorded, RemainingFile
+from domain.events import Envelope, FileIdentity, Recorded, RemainingFile, Uptime
 from domain.segments import ExpectedFile
 from domain.session import Session
 
 
 class Clock(Protocol):
-    """The time. Nothing but availability and back-off is decided by it."""
+    """The time. Availability is measured by uptime; of what a purge does, the wall clock decides the back-off alone."""
 
     def now(self) -> int:
-        """Microseconds since the epoch, UTC."""
+        """The wall clock: microseconds since the epoch, UTC. It may be set, in either direction."""
+        ...
+
+    def uptime(self) -> Uptime:
+        """How long the machine has been running: the same for all of its processes, and not to be set."""
         ...
 
 
@@ -89,12 +93,20 @@ class EventLog(Protocol):
         """
         ...
 
+    def fault_of(self, line: LogLine) -> str | None:
+        """Why `examine` would call a stored line damaged, as far as that can be told without parsing it."""
+        ...
+
     def head(self) -> int:
         """The position of the newest event; 0 in an empty log."""
         ...
 
     def find(self, event_id: str) -> Recorded | None:
         """The event with this id, if the log holds it."""
+        ...
+
+    def storage_faults(self) -> Iterator[str]:
+        """What is wrong with the pages, indexes and guards that the log is stored in, whatever its lines say."""
         ...
 
     def store_id(self) -> str:
@@ -113,7 +125,12 @@ class Seals(Protocol):
     """Where the sealer keeps its place: seal and checkpoint are one."""
 
     def load(self) -> Seal:
-        """The newest seal; an empty one before the first."""
+        """The newest seal; an empty one before the first.
+
+        Raises:
+            LogDamaged: size, frontier and root do not belong together.
+
+        """
         ...
 
     def save(self, seal: Seal, root: bytes) -> None:
@@ -149,6 +166,10 @@ class Agenda(Protocol):
 
     def next_due_at(self) -> int | None:
         """When the next item becomes due; None if none has a time."""
+        ...
+
+    def items(self) -> list[AgendaItem]:
+        """Every item, due or not, by session and batch."""
         ...
 
     def clear(self) -> None:
@@ -219,7 +240,12 @@ class ReadModels(Protocol):
         ...
 
     def sessions(self, channel: str | None = None) -> list[SessionSummary]:
-        """Summaries in the order in which the sessions were opened."""
+        """Summaries in the order in which the sessions were opened.
+
+        Raises:
+            ReadModelsDamaged: a row cannot be read.
+
+        """
         ...
 
     def session(self, session_id: str) -> SessionSummary | None:
@@ -227,7 +253,20 @@ class ReadModels(Protocol):
         ...
 
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
-        """Ledger rows by number; of these numbers only, if given."""
+        """Ledger rows by number; of these numbers only, if given.
+
+        Raises:
+            ReadModelsDamaged: a row cannot be read.
+
+        """
+        ...
+
+    def ledger_sizes(self) -> dict[str, int]:
+        """How many ledger rows there are, by session."""
+        ...
+
+    def ledger_numbers(self, session_id: str) -> list[int]:
+        """The numbers of a session's ledger rows, in order."""
         ...
 
 
@@ -236,6 +275,13 @@ class FoundFile(msgspec.Struct, frozen=True):
 
     identity: FileIdentity
     regular: bool
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """How a batch's files compare with what was recorded of them; those that cannot be looked at are in neither."""
+
+    absent: tuple[str, ...] = ()
+    changed: tuple[FileIdentity, ...] = ()
 
 
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,6 +324,24 @@ class MediaFiles(Protocol):
         """
         ...
 
+    def mark(self, root: str, marker: Marker) -> None:
+        """Give the root, which must be there, this marker in the place of any other, durably.
+
+        Raises:
+            RootSuspect: the root is missing, or the marker cannot be written.
+
+        """
+        ...
+
+    def device(self, root: str) -> str:
+        """What tells the filesystem that the root is on from another one.
+
+        Raises:
+            RootSuspect: the root is missing.
+
+        """
+        ...
+
     def exclusive(self, root: str) -> AbstractContextManager[None]:
         """Hold the root against every other process and thread that purges or publishes in it.
 
@@ -311,6 +375,10 @@ class MediaFiles(Protocol):
         """
         ...
 
+    def compare(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Comparison:
+        """Look at the files and compare each with what was recorded of it; nothing is touched."""
+        ...
+
     def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
         """Delete those files that still are what they were, then flush every directory that held them (R10, R11).
 
@@ -318,6 +386,14 @@ class MediaFiles(Protocol):
             RootSuspect: a directory could not be flushed: nothing may be recorded as gone.
 
         """
+        ...
+
+    def remove(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+        """`delete`, for files that are no segments: anywhere below the channel's directory, but not hidden."""
+        ...
+
+    def removable(self, root: str, channel: str, files: Sequence[FileIdentity]) -> tuple[FileIdentity, ...]:
+        """Those of the files that `remove` would delete: regular, unchanged, and with a name to call them by."""
         ...
 
     def list_files(self, root: str, channel: str) -> Iterator[FileIdentity]:
@@ -332,6 +408,15 @@ class MediaFiles(Protocol):
         """Bytes that an unprivileged process can still write below the root."""
         ...
 
+    def try_writing(self, root: str, channel: str) -> None:
+        """Write a block below the channel's directory and remove it again.
+
+        Raises:
+            RootUnavailable: the disk takes none.
+
+        """
+        ...
+
 
 class PlaylistSegment(msgspec.Struct, frozen=True):
     """A segment as a media playlist lists it. ``program_at`` is in microseconds since the epoch."""
@@ -343,7 +428,11 @@ class PlaylistSegment(msgspec.Struct, frozen=True):
 
 
 class MediaPlaylist(msgspec.Struct, frozen=True, kw_only=True):
-    """A media playlist of one rendition (RFC 8216 section 4.3.3). ``bandwidth`` is its peak in bits per second."""
+    """A media playlist of one rendition (RFC 8216 section 4.3.3). ``bandwidth`` is its peak in bits per second.
+
+    ``next_sequence`` is the media sequence number of the segment that the log would have next, whether the newest ones
+    are listed or were lost.
+    """
 
     rendition: str
     target_duration_ms: int
@@ -351,6 +440,28 @@ class MediaPlaylist(msgspec.Struct, frozen=True, kw_only=True):
     discontinuity_sequence: int
     segments: tuple[PlaylistSegment, ...]
     bandwidth: int
+    next_sequence: int = 0
+
+
+class PlaylistDifference(msgspec.Struct, frozen=True):
+    """How a playlist on disk is not what would be written; ``file`` is relative to the channel's directory.
+
+    It lists the names ``absent``, whose files are not there, and the names ``unwanted``, which it should not list (any
+    more); it does not list the names ``lacking``. Where none of these is the matter, ``reason`` tells.
+    """
+
+    file: str
+    absent: tuple[str, ...] = ()
+    unwanted: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What a media playlist shows: its names, and the media sequence number that would come next."""
+
+    names: tuple[str, ...]
+    next_sequence: int
 
 
 class Playlists(Protocol):
@@ -365,8 +476,22 @@ class Playlists(Protocol):
         """
         ...
 
+    def differences(
+        self, root: str, channel: str, playlists: Sequence[MediaPlaylist], retired: Sequence[str]
+    ) -> tuple[PlaylistDifference, ...]:
+        """What `publish` would change now; ``retired`` are the renditions whose playlists are to list nothing."""
+        ...
+
+    def shown(self, root: str, channel: str) -> dict[str, Shown]:
+        """What the media playlists below the channel's directory show now, by rendition, whoever wrote them."""
+        ...
+
     def listed(self, root: str, channel: str, rendition: str) -> tuple[str, ...] | None:
-        """The names that the rendition's playlist lists now; None if there is no playlist."""
+        """The names that the rendition's playlist lists now, durably; None if there is no playlist."""
+        ...
+
+    def find(self, root: str, channel: str, renditions: Sequence[str]) -> tuple[str, ...]:
+        """Those of the channel's playlists that are there, relative to its directory; the master playlist is first."""
         ...
 
 

@@ -5,18 +5,19 @@ in `failed` until somebody starts it again.
 """
 
 from collections.abc import Callable
-from enum import StrEnum
-from typing import Protocol
 
 import msgspec
 import structlog
 
 from application.generation import Generation, expected_of, nominal
 from application.handlers import Cause
+from application.pace import Pace, Stop, seconds_ahead
+from application.pauses import Pauses
 from application.ports import BatchPlan, Clock, EncodedSegment, Encoder, MediaFiles, Signal
+from application.publisher import Publisher
 from application.recovery import CRASH, OWN_PRODUCER
 from application.sessions import Sessions
-from domain.errors import EncoderFailed, Refused, RootSuspect, StoreUnavailable
+from domain.errors import EncoderFailed, FlushFailed, Refused, RootSuspect, RootUnavailable, StoreUnavailable
 from domain.events import Source
 from domain.lifecycle import SessionState
 from domain.segments import batch_numbers, file_number
@@ -25,29 +26,11 @@ from domain.session import Session
 ACTOR = "producer"
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
+
+Lack = Refused | RootUnavailable
+"""What is wrong with a disk that takes no batch now; no failure of a batch, and not counted as one."""
 
 log = structlog.get_logger("trailkeep.producer")
-
-
-class Pace(StrEnum):
-    """How fast batches follow each other."""
-
-    ASAP = "asap"
-    WALLCLOCK = "wallclock"
-
-
-class Stop(Protocol):
-    """A request to stop, and a sleep that ends with it."""
-
-    def is_set(self) -> bool:
-        """Whether it was asked for."""
-        ...
-
-    def wait(self, timeout: float) -> bool:
-        """Sleep for ``timeout`` seconds, or until it is asked for; tell which."""
-        ...
 
 
 class ProducerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +48,15 @@ class ProducerSettings(msgspec.Struct, frozen=True, kw_only=True):
     first_wait_s: float = FIRST_WAIT_S
 
 
+class _Made(msgspec.Struct):
+    """A batch that was made, or was not, until the log and the playlists say so; lengths as the encoder told them."""
+
+    number: int
+    known_ms: dict[tuple[str, int], int] = {}
+    failure: EncoderFailed | None = None
+    lack: Lack | None = None
+
+
 class Producer:
     """Produces one session."""
 
@@ -74,6 +66,7 @@ class Producer:
         settings: ProducerSettings,
         encoder: Encoder,
         generation: Generation,
+        publisher: Publisher,
         sessions: Sessions,
         files: MediaFiles,
         clock: Clock,
@@ -82,71 +75,126 @@ class Producer:
         on_segment: Callable[[int, EncodedSegment], None] = lambda _batch, _segment: None,
     ) -> None:
         self._session_id, self._settings, self._encoder = session_id, settings, encoder
-        self._generation, self._sessions, self._files = generation, sessions, files
-        self._clock, self._stop, self._signal, self._on_segment = clock, stop, signal, on_segment
-        self._pauses = 0
+        self._generation, self._publisher, self._sessions, self._files = generation, publisher, sessions, files
+        self._clock, self._stop, self._on_segment = clock, stop, on_segment
+        self._pauses = Pauses(session_id, signal)
+        self._made: _Made | None = None
+        self._batch = 0
 
     def run(self, batches: int | None = None) -> int:
-        """Produce until stopped, or until that many batches completed; return how many did.
+        """Produce until stopped, or until the log tells of that many more completed batches; return how many it tells.
+
+        As long as the media root does not prove to be ours, it waits.
 
         Raises:
             Refused: another process produces the channel, or it failed too often in a row.
-            RootSuspect: the channel's media root is missing.
+            RootUnavailable: the channel's directory cannot be made, or cannot be locked.
 
         """
-        terms = self._sessions.load(self._session_id).terms
+        session = self._sessions.load(self._session_id)
+        terms = session.terms
+        if not self._found_root(session):
+            return 0
         made = failed = 0
-        with self._files.producing(terms.media_root.path, terms.channel):
-            while not self._stop.is_set() and (batches is None or made < batches):
+        with self._generation.producing(session):
+            while not self._stop.is_set():
                 try:
-                    self._end_orphan()
-                    self._wait_for_pace()
-                    if self._stop.is_set():
-                        break
-                    completed = self._attempt()
-                except (Refused, RootSuspect, StoreUnavailable) as trouble:
-                    self._pause(trouble)
-                    continue
-                if completed:
-                    made, failed, self._pauses = made + 1, 0, 0
-                elif not self._stop.is_set():
-                    failed += 1
-                    self._after_failure(failed)
+                    if self._made is None:
+                        counted = self._sessions.load(self._session_id).completed - session.completed
+                        made, failed = counted, 0 if counted > made else failed
+                        if batches is not None and made >= batches:
+                            break
+                    completed = self._turn()
+                except EncoderFailed as failure:
+                    if not self._stop.is_set():
+                        failed += 1
+                        self._after_failure(terms.channel, failed, failure.reason)
+                except (Refused, RootUnavailable, StoreUnavailable) as trouble:
+                    self._pauses.wait(str(trouble))
+                else:
+                    if completed:
+                        made, failed = made + 1, 0
+                        self._pauses.reset()
         return made
 
-    def _attempt(self) -> bool:
-        """Generate the next batch; False if it failed, which is recorded."""
+    def _found_root(self, session: Session) -> bool:
+        """Wait for the session's media root, for nothing may be made on another disk in its place; False if stopped."""
+        while not self._stop.is_set():
+            try:
+                self._generation.require_root(session)
+            except (RootUnavailable, StoreUnavailable) as trouble:
+                self._pauses.wait(str(trouble))
+            else:
+                return True
+        return False
+
+    def _turn(self) -> bool:
+        """Make a batch, unless one that was made is still to be recorded, and record it; False if stopped before that.
+
+        Raises:
+            EncoderFailed: the batch failed, and that is recorded.
+            Refused, RootUnavailable, StoreUnavailable: something has to wait; it is gone on with at the next turn.
+
+        """
+        if self._made is None:
+            self._end_orphan()
+            self._wait_for_pace()
+            if self._stop.is_set():
+                return False
+            self._made = self._attempt()
+        self._record(self._made)
+        self._made = None
+        self._pauses.end()
+        return True
+
+    def _attempt(self) -> _Made:
+        """Start the next batch and have it made; a lack of space is recorded once, and then only waited for."""
         session = self._sessions.load(self._session_id)
         terms, number = session.terms, session.next_batch
+        self._batch, lack = number, self._lack_of_space(session)
+        told = session.batches[number].failure if session.state is SessionState.FAILED else None
+        if lack and (isinstance(lack, RootSuspect) or lack.reason == told):
+            raise lack
         label, position = self._encoder.describe(number, number * terms.batch_size, terms.segment_ms)
-        lack = self._lack_of_space(session)
-        if lack and session.state is SessionState.FAILED and session.batches[number].failure == lack:
-            raise Refused("min_free_bytes", "batch", number, lack)
         self._generation.start(
             self._session_id, Source(label=label, producer=OWN_PRODUCER, position=position), Cause(ACTOR)
         )
         if lack:
-            self._generation.fail(self._session_id, lack, ACTOR)
-            raise Refused("min_free_bytes", "batch", number, lack)
-        return self._generate(number)
-
-    def _generate(self, number: int) -> bool:
+            return _Made(number, failure=EncoderFailed(lack.reason), lack=lack)
+        self._pauses.end()
         try:
             segments = self._encoder.encode(
                 self._plan(), self._stop.is_set, lambda segment: self._on_segment(number, segment)
             )
-            known = {(segment.rendition, segment.number): segment.duration_ms for segment in segments}
-            segment_ms = self._sessions.load(self._session_id).terms.segment_ms
-            self._generation.complete(self._session_id, nominal(segment_ms, known), ACTOR)
-        except EncoderFailed as error:
+        except EncoderFailed as failure:
+            return _Made(number, failure=failure)
+        return _Made(number, {(segment.rendition, segment.number): segment.duration_ms for segment in segments})
+
+    def _record(self, made: _Made) -> None:
+        """Record how the batch ended, and publish it; called again after an error, until that is done."""
+        session = self._sessions.load(self._session_id)
+        if session.next_batch > made.number:
+            self._publisher.publish(self._session_id)  # it was recorded: what failed came after that
+        elif made.failure is not None:
+            self._fail(session, made, made.failure)
+        else:
+            try:
+                self._generation.complete(self._session_id, nominal(session.terms.segment_ms, made.known_ms), ACTOR)
+            except (Refused, FlushFailed) as refused:
+                made.failure = EncoderFailed(str(refused))  # a flush is not tried again into success
+                self._record(made)
+
+    def _fail(self, session: Session, made: _Made, failure: EncoderFailed) -> None:
+        """Record that the batch failed, and raise why: the lack of space, if there is one, is no failure to count."""
+        if made.lack is None and not self._stop.is_set():
+            made.lack = self._lack_of_space(session)
+        why = made.lack or failure
+        if session.running:
             self._generation.fail(
-                self._session_id, error.reason, ACTOR, exit_code=error.exit_code, stderr_tail=error.stderr_tail
+                self._session_id, why.reason, ACTOR, exit_code=failure.exit_code, stderr_tail=failure.stderr_tail
             )
-            return False
-        except Refused as refused:
-            self._generation.fail(self._session_id, str(refused), ACTOR)
-            return False
-        return True
+        self._made = None
+        raise why
 
     def _plan(self) -> BatchPlan:
         session = self._sessions.load(self._session_id)
@@ -163,26 +211,26 @@ class Producer:
             wrap=terms.naming.wrap,
         )
 
-    def _lack_of_space(self, session: Session) -> str:
-        free = self._files.free_bytes(session.terms.media_root.path)
-        if free >= self._settings.min_free_bytes:
-            return ""
-        return f"less than min_free_bytes, {self._settings.min_free_bytes}, is free on {session.terms.media_root.path}"
+    def _lack_of_space(self, session: Session) -> Lack | None:
+        root = session.terms.media_root.path
+        try:
+            self._files.try_writing(root, session.terms.channel)
+            free = self._files.free_bytes(root)
+        except RootUnavailable as unavailable:
+            return unavailable
+        least = self._settings.min_free_bytes
+        reason = f"less than min_free_bytes, {least}, is free on {root}"
+        return Refused("min_free_bytes", "batch", session.next_batch, reason) if free < least else None
 
     def _wait_for_pace(self) -> None:
         if self._settings.pace is Pace.ASAP:
             return
         while not self._stop.is_set():
-            wait_s = self._seconds_ahead()
+            session = self._sessions.load(self._session_id)
+            wait_s = seconds_ahead(session, self._settings.trigger_threshold, self._clock.now())
             if wait_s <= 0:
                 return
             self._stop.wait(min(wait_s, 1.0))
-
-    def _seconds_ahead(self) -> float:
-        """How long it is until fewer than ``trigger_threshold`` segments are left ahead of the clock."""
-        session = self._sessions.load(self._session_id)
-        threshold_us = self._settings.trigger_threshold * session.terms.segment_ms * 1000
-        return (session.program_end - threshold_us - self._clock.now()) / 1e6
 
     def _end_orphan(self) -> None:
         """A batch without an end is ours, since we hold the channel: a crash, or a store that failed us, cut it off."""
@@ -190,22 +238,9 @@ class Producer:
         if batch is not None and batch.source.producer == OWN_PRODUCER:
             self._generation.fail(self._session_id, CRASH, ACTOR)
 
-    def _after_failure(self, failed: int) -> None:
-        session = self._sessions.load(self._session_id)
-        reason = session.batches[session.next_batch].failure
+    def _after_failure(self, channel: str, failed: int, reason: str) -> None:
         if failed >= self._settings.max_failures:
-            raise Refused(
-                "max_failures",
-                "batch",
-                session.next_batch,
-                f"it failed {failed} times in a row, the last time because: {reason}",
-            )
-        log.warning("batch failed, will be tried again", channel=session.terms.channel, failed=failed, reason=reason)
+            why = f"it failed {failed} times in a row, the last time because: {reason}"
+            raise Refused("max_failures", "batch", self._batch, why)
+        log.warning("batch failed, will be tried again", channel=channel, failed=failed, reason=reason)
         self._stop.wait(min(self._settings.first_wait_s * 2 ** (failed - 1), LONGEST_WAIT_S))
-
-    def _pause(self, trouble: Exception) -> None:
-        """Say once that generation pauses; try again when the log grows (a purge may free names), or after a while."""
-        if self._pauses == 1:
-            log.warning("generation pauses", session=self._session_id, reason=str(trouble))
-        self._signal.wait(min(FIRST_PAUSE_S * 2 ** min(self._pauses, 10), LONGEST_PAUSE_S))
-        self._pauses += 1

@@ -9,13 +9,15 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from application.handlers import Cause, Handler
-from application.ports import MediaFiles, MediaPlaylist, Playlists, PlaylistSegment
+from application.ports import Clock, MediaFiles, MediaPlaylist, Playlists, PlaylistSegment
+from application.roots import Roots
 from application.sessions import Sessions
 from domain.batch import Batch
 from domain.commands import RecordPlaylist
-from domain.events import Recorded, SegmentFile
+from domain.errors import RootSuspect, RootUnavailable
+from domain.events import MediaRoot, Recorded, SegmentFile
 from domain.lifecycle import BatchState
-from domain.segments import media_sequence
+from domain.segments import media_sequence, relative_file
 from domain.session import Session
 
 ACTOR = "publisher"
@@ -24,8 +26,17 @@ ACTOR = "publisher"
 class Publisher:
     """Writes playlists, and records what they list when a purge will have to wait for it (R13)."""
 
-    def __init__(self, handler: Handler, sessions: Sessions, files: MediaFiles, playlists: Playlists) -> None:
-        self._handler, self._sessions, self._files, self._playlists = handler, sessions, files, playlists
+    def __init__(
+        self,
+        handler: Handler,
+        sessions: Sessions,
+        files: MediaFiles,
+        playlists: Playlists,
+        roots: Roots,
+        clock: Clock,
+    ) -> None:
+        self._handler, self._sessions, self._files = handler, sessions, files
+        self._playlists, self._roots, self._clock = playlists, roots, clock
 
     def publish(self, session_id: str) -> tuple[Recorded, ...]:
         """Write the playlists of the session's channel as they should be now. Doing it again changes nothing.
@@ -35,38 +46,59 @@ class Publisher:
 
         Raises:
             RootSuspect: the media root is missing, or could not be flushed to disk.
+            RootUnavailable: its disk takes no playlist now.
 
         """
         with self._files.exclusive(self._sessions.load(session_id).terms.media_root.path):
-            return self.publish_held(session_id)
+            return self._publish(session_id)
 
     def publish_held(self, session_id: str) -> tuple[Recorded, ...]:
-        """`publish` for one who holds the root already."""
+        """`publish` for a purge of the session, which holds the root already.
+
+        Where the disk takes no playlist now, those that are there may stay if they list nothing that the session's
+        authorised purges take (R8): the purge may be what makes room.
+        """
+        try:
+            return self._publish(session_id)
+        except RootSuspect:
+            raise
+        except RootUnavailable:
+            if self._lists_what_goes(self._sessions.load(session_id)):
+                raise
+            return ()
+
+    def _lists_what_goes(self, session: Session) -> bool:
+        terms = session.terms
+        going = {file.file for batch in session.batches.values() if batch.purge for file in batch.purge.files}
+        return any(
+            relative_file(rendition, name) in going
+            for rendition in terms.renditions
+            for name in self._playlists.listed(terms.media_root.path, terms.channel, rendition) or ()
+        )
+
+    def _publish(self, session_id: str) -> tuple[Recorded, ...]:
         session = self._showing(self._sessions.load(session_id))
         if session is None:
             return ()
         terms = session.terms
         playlists = [media_playlist(session, rendition) for rendition in terms.renditions]
-        self._playlists.publish(terms.media_root.path, terms.channel, playlists, self._retired(session))
-        listed = _listed(session, terms.renditions[0])
-        if not listed:
+        with self._roots.flushing(terms.media_root):
+            self._playlists.publish(terms.media_root.path, terms.channel, playlists, self._retired(session))
+        publication = publication_of(session)
+        if publication is None:
             return ()
         last = session.last_completed
-        return self._handler.execute(
-            session.session_id,
-            RecordPlaylist(
-                first_segment=listed[0].file.number,
-                last_segment=listed[-1].file.number,
-                duration_ms=max(sum(segment.duration_ms for segment in p.segments) for p in playlists),
-            ),
-            Cause(ACTOR, last.correlation_id, last.event_id) if last else Cause(ACTOR),
-        )
+        publication = replace(publication, uptime=self._clock.uptime())
+        cause = Cause(ACTOR, last.correlation_id, last.event_id) if last else Cause(ACTOR)
+        return self._handler.execute(session.session_id, publication, cause)
 
     def _showing(self, session: Session) -> Session | None:
         """The newest session with playlists, of this one and the channel's later ones on the same root."""
         root = session.terms.media_root
         found = [
-            one for one in (session, *self._sessions.later(session)) if one.terms.media_root == root and _has_shown(one)
+            one
+            for one in (session, *self._sessions.later(session))
+            if same_root(one.terms.media_root, root) and has_shown(one)
         ]
         return found[-1] if found else None
 
@@ -74,7 +106,7 @@ class Publisher:
         """Empty playlists for the renditions that sessions before this one had and it has not."""
         terms, retired = session.terms, dict[str, MediaPlaylist]()
         for earlier in self._sessions.earlier(session):
-            if earlier.terms.media_root == terms.media_root and _has_shown(earlier):
+            if same_root(earlier.terms.media_root, terms.media_root) and has_shown(earlier):
                 for rendition in earlier.terms.renditions:
                     if rendition not in {*terms.renditions, *retired}:
                         retired[rendition] = replace(
@@ -85,7 +117,13 @@ class Publisher:
         return list(retired.values())
 
 
-def _has_shown(session: Session) -> bool:
+def same_root(one: MediaRoot, other: MediaRoot) -> bool:
+    """Whether two sessions write to one place; their root may have moved to another filesystem in between."""
+    return (one.path, one.root_id) == (other.path, other.root_id)
+
+
+def has_shown(session: Session) -> bool:
+    """Whether the session has playlists."""
     return bool(session.terms.playlist_window and session.completed)
 
 
@@ -106,17 +144,37 @@ def _listed(session: Session, rendition: str) -> list[_Listed]:
         batches.append(batch)
     found: list[_Listed] = []
     for batch in reversed(batches):
-        offset_ms = 0
+        offset_ms, number = 0, batch.number * session.terms.batch_size
         for file in batch.files:
-            if file.rendition == rendition:
-                found.append(_Listed(batch, file, offset_ms))
-                offset_ms += file.duration_ms
-    return found[-session.terms.playlist_window :]
+            if file.rendition != rendition:
+                continue
+            offset_ms += (file.number - number) * session.terms.segment_ms  # the length of what was lost, about
+            if found and found[-1].file.number != file.number - 1:
+                found = []  # a playlist has no holes: it begins behind the newest one
+            found.append(_Listed(batch, file, offset_ms))
+            offset_ms, number = offset_ms + file.duration_ms, file.number + 1
+    earliest = session.next_batch * session.terms.batch_size - session.terms.playlist_window
+    return [one for one in found if one.file.number >= earliest]
 
 
 def media_playlist(session: Session, rendition: str) -> MediaPlaylist:
     """The media playlist of a rendition as the session's state wants it (RFC 8216 sections 4.3.3 and 6.2.2)."""
     return _playlist(session, rendition, _listed(session, rendition))
+
+
+def publication_of(session: Session) -> RecordPlaylist | None:
+    """What is to be recorded of the session's playlists once they are written; None if they list nothing.
+
+    Their bounds are those of all renditions together: where files were lost, one may list more than another.
+    """
+    listed = [found for rendition in session.terms.renditions if (found := _listed(session, rendition))]
+    if not listed:
+        return None
+    return RecordPlaylist(
+        first_segment=min(one[0].file.number for one in listed),
+        last_segment=max(one[-1].file.number for one in listed),
+        duration_ms=max(sum(segment.file.duration_ms for segment in one) for one in listed),
+    )
 
 
 def _playlist(session: Session, rendition: str, listed: Sequence[_Listed]) -> MediaPlaylist:
@@ -137,6 +195,7 @@ def _playlist(session: Session, rendition: str, listed: Sequence[_Listed]) -> Me
             for batch, file, offset_ms in listed
         ),
         bandwidth=_bandwidth([one.file for one in listed]),
+        next_sequence=media_sequence(terms.naming, session.next_batch * terms.batch_size),
     )
 
 

@@ -1,8 +1,9 @@
 """The purger: carries out one purge, by numbered steps (docs/explanation/deletion-protocol.md).
 
-1. the authorisation is durable in the log        4. files go by identity, through descriptors of their directories
-2. the marker proves the root                     5. every directory that held them is flushed
-3. no playlist lists them any more                6. the outcome is recorded
+1. the files are looked at, and the authorisation    4. files go by identity, through descriptors of their directories
+   is durable in the log                             5. every directory that held them is flushed
+2. the root proves itself                            6. the outcome is recorded
+3. no playlist lists them any more
 
 A crash after any step leaves the authorisation in the log, and carrying it out again does the rest.
 """
@@ -10,14 +11,14 @@ A crash after any step leaves the authorisation in the log, and carrying it out 
 import structlog
 
 from application.handlers import Cause, Handler
-from application.ports import Clock, Deletion, IdSource, Marker, MediaFiles
+from application.ports import Clock, Deletion, IdSource, MediaFiles
 from application.publisher import Publisher
+from application.roots import Roots
 from application.sessions import Sessions
 from domain.batch import Purge
 from domain.commands import IssuePurge, RecordPurge
-from domain.errors import RootSuspect
 from domain.events import Recorded
-from domain.session import Session
+from domain.segments import identity_of
 
 ACTOR = "retention projector"
 FIRST_RETRY_US = 1_000_000
@@ -35,36 +36,45 @@ class Purger:
         sessions: Sessions,
         publisher: Publisher,
         files: MediaFiles,
+        roots: Roots,
         clock: Clock,
         ids: IdSource,
-        store_id: str,
     ) -> None:
         self._handler, self._sessions, self._publisher = handler, sessions, publisher
-        self._files, self._clock, self._ids, self._store_id = files, clock, ids, store_id
+        self._files, self._roots, self._clock, self._ids = files, roots, clock, ids
 
-    def issue(self, session_id: str, batch: int) -> tuple[Recorded, ...]:
+    def issue(self, session_id: str, batch: int, *, confirmed: str | None = None, actor: str = ACTOR) -> Recorded:
         """Record the authorisation to purge the batch (R10), on a root that proves to be ours (R17).
 
+        If most of its files are not what they should be, PurgeRefused is recorded instead, until an operator confirms
+        the plan that it names.
+
         Raises:
-            Refused: it is not due, or was issued before.
+            Refused: it is not due, was issued before, or ``confirmed`` is not the plan that it waits for.
             RootSuspect: the root is not the one that the session was opened on.
 
         """
         session = self._sessions.load(session_id)
-        check_root(self._files, session, self._store_id)
+        self._roots.require(session.terms.media_root)
         found, successor = session.batches.get(batch), self._sessions.successor(session)
         because = found.due if found and found.due else successor.newest
-        cause = Cause(ACTOR, because.correlation_id, because.event_id) if because else Cause(ACTOR)
+        cause = Cause(actor, because.correlation_id, because.event_id) if because else Cause(actor)
+        identities = tuple(identity_of(file) for file in found.files) if found else ()
+        compared = self._files.compare(session.terms.media_root.path, session.terms.channel, identities)
         return self._handler.execute(
             session_id,
             IssuePurge(
                 batch=batch,
                 purge_id=self._ids.new(),
                 now=self._clock.now(),
+                uptime=self._clock.uptime(),
                 successor=successor,
+                absent=compared.absent,
+                changed=compared.changed,
+                confirmed=confirmed,
             ),
             cause,
-        )
+        )[0]
 
     def carry_out(self, session_id: str, batch: int) -> tuple[Recorded, ...]:
         """Do what an authorised purge still has to do and record the outcome; nothing if it has one or must wait.
@@ -73,15 +83,17 @@ class Purger:
             RootSuspect: the root is not ours, or would not flush; there is no outcome then.
 
         """
-        root = self._sessions.load(session_id).terms.media_root.path
-        with self._files.exclusive(root):
+        root = self._sessions.load(session_id).terms.media_root
+        with self._files.exclusive(root.path):
             session = self._sessions.load(session_id)
             found = session.batches.get(batch)
-            if found is None or found.purge is None or self._clock.now() < found.purge.retry_at:
+            now = self._clock.now()
+            if found is None or found.purge is None or now < next_attempt(found.purge, now):
                 return ()
-            check_root(self._files, session, self._store_id)
+            self._roots.require(root)
             self._publisher.publish_held(session_id)
-            deletion = self._files.delete(root, session.terms.channel, found.purge.files)
+            with self._roots.flushing(root):
+                deletion = self._files.delete(root.path, session.terms.channel, found.purge.files)
             return self._record(session_id, batch, found.purge, deletion)
 
     def _record(self, session_id: str, batch: int, purge: Purge, deletion: Deletion) -> tuple[Recorded, ...]:
@@ -110,16 +122,6 @@ class Purger:
         )
 
 
-def check_root(files: MediaFiles, session: Session, store_id: str) -> None:
-    """Compare the root's marker with what the log says of it (R17).
-
-    Raises:
-        RootSuspect: the root is missing, has no marker, or has that of another root or store.
-
-    """
-    root = session.terms.media_root
-    found, expected = files.read_marker(root.path), Marker(store_id=store_id, root_id=root.root_id)
-    if found is None:
-        raise RootSuspect(root.path, "its marker file is missing; is the disk mounted?")
-    if found != expected:
-        raise RootSuspect(root.path, f"its marker is of store {found.store_id} and root {found.root_id}, not ours")
+def next_attempt(purge: Purge, now: int) -> int:
+    """When the purge is to be tried; at once, if it is to wait longer than any does: then the clock was set back."""
+    return purge.retry_at if purge.retry_at <= now + LAST_RETRY_US else now

@@ -8,16 +8,20 @@ from itertools import takewhile
 
 import msgspec
 
-from application.ports import BatchRecord, EventLog, MediaFiles, ReadModels
-from application.purger import check_root
+from application.log_check import missing
+from application.ports import BatchRecord, Clock, EventLog, LogLine, ReadModels
+from application.purger import next_attempt
 from application.read_model_projector import ledger
+from application.roots import Roots
 from application.sessions import Sessions
 from domain import retention
-from domain.batch import Batch
-from domain.errors import RootSuspect
+from domain.batch import Batch, Moment
+from domain.errors import LogDamaged
 from domain.events import Because
 from domain.lifecycle import BatchState
 from domain.session import Session
+
+PAGE = 1000
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +41,10 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch that is due, or will be; ``blocked_by`` says what else it waits for."""
+    """A batch that is due, or will be; ``blocked_by`` says what else it waits for.
+
+    ``plan_hash`` is what `trailkeep purge --confirm` takes, where the purge waits for that.
+    """
 
     session_id: str
     channel: str
@@ -47,25 +54,49 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     bytes: int
     blocked_by: str | None
+    plan_hash: str | None = None
 
 
 class Queries:
     """Answers from the log and the read models; nothing here changes a file."""
 
-    def __init__(
-        self, log: EventLog, sessions: Sessions, read_models: ReadModels, files: MediaFiles, store_id: str
-    ) -> None:
-        self._log, self._sessions, self._read_models, self._files = log, sessions, read_models, files
-        self._store_id = store_id
+    def __init__(self, log: EventLog, sessions: Sessions, read_models: ReadModels, roots: Roots, clock: Clock) -> None:
+        self._log, self._sessions, self._read_models = log, sessions, read_models
+        self._roots, self._clock = roots, clock
 
     def history(self, session_id: str) -> list[HistoryRow]:
         """Every batch of the session, by number."""
         return [_history_row(record) for record in self._read_models.batches(session_id)]
 
     def history_at(self, session_id: str, at: int) -> list[HistoryRow]:
-        """The batches whose files were on the disk at that moment, as the log tells it."""
-        past = takewhile(lambda one: one.envelope.recorded_at <= at, self._log.read_session(session_id))
+        """The batches whose files were on the disk at that moment, as the log tells it.
+
+        Their order is that of the log. Where the clock was set back, a moment came more than once: the state is that
+        after the last event that was recorded at ``at`` or before by the clock of then, whatever the times before it.
+        """
+        history = self._log.read_session(session_id)
+        last = max((one.envelope.version for one in history if one.envelope.recorded_at <= at), default=0)
+        past = takewhile(lambda one: one.envelope.version <= last, self._log.read_session(session_id))
         return [_history_row(record) for record in ledger(past) if record.state != BatchState.PURGED]
+
+    def lines(self, after: int = 0) -> Iterator[LogLine]:
+        """The log line by line from a position up to its head of now, each as sound as can be told without parsing.
+
+        Raises:
+            LogDamaged: a line is missing or altered; those before it have been given.
+
+        """
+        head = self._log.head()
+        while page := self._log.read_lines(after=after, limit=PAGE):
+            for line in page:
+                if line.position != after + 1:
+                    raise LogDamaged(after + 1, missing(line))
+                if fault := self._log.fault_of(line):
+                    raise LogDamaged(line.position, fault)
+                yield line
+                after = line.position
+        if after < head:
+            raise LogDamaged(after + 1, "the event is missing")
 
     def plan(self, session_ids: Iterable[str]) -> list[PlanRow]:
         """What is due in these sessions and what will be, oldest batch first; it is what a run would do (R18)."""
@@ -84,27 +115,25 @@ class Queries:
         ]
 
     def _plan_of(self, session: Session) -> Iterator[PlanRow]:
-        terms = session.terms
-        suspect = None
-        try:
-            check_root(self._files, session, self._store_id)
-        except RootSuspect as found:
-            suspect = f"R17: {found.reason}"
+        terms, now = session.terms, Moment(self._clock.now(), self._clock.uptime())
+        distrust = self._roots.examine(terms.media_root)
+        suspect = f"R17: {distrust}" if distrust else None
         for due in retention.due(session, self._sessions.successor(session)):
             batch = session.batches[due.batch]
             yield PlanRow(
                 session_id=session.session_id,
                 channel=terms.channel,
                 batch=due.batch,
-                due_at=due.due_at,
+                due_at=due.by(now),
                 because=due.because,
                 files=len(batch.files),
                 bytes=batch.bytes,
                 blocked_by=due.waits_for or suspect,
+                plan_hash=due.plan,
             )
         for batch in session.batches.values():
             if batch.purge:
-                yield _open_purge(session, batch, suspect)
+                yield _open_purge(session, batch, suspect, now.at)
 
 
 def _history_row(record: BatchRecord) -> HistoryRow:
@@ -127,13 +156,13 @@ def because_of(record: BatchRecord) -> Because | None:
     return msgspec.json.decode(record.because, type=Because) if record.because else None
 
 
-def _open_purge(session: Session, batch: Batch, suspect: str | None) -> PlanRow:
+def _open_purge(session: Session, batch: Batch, suspect: str | None, now: int) -> PlanRow:
     assert batch.purge is not None
     return PlanRow(
         session_id=session.session_id,
         channel=session.terms.channel,
         batch=batch.number,
-        due_at=batch.purge.retry_at or batch.purge.issued_at,
+        due_at=next_attempt(batch.purge, now) or min(batch.purge.issued_at, now),
         because=batch.purge.because,
         files=len(batch.purge.files),
         bytes=sum(file.size for file in batch.purge.files),

@@ -4,20 +4,26 @@ The agenda and the checkpoint move in one transaction. What is on the agenda is 
 done; so a crash at any moment costs a repetition, never a deletion.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
 
+from application.log_check import LogCheck
 from application.ports import Agenda, AgendaItem, Clock, EventLog
-from application.purger import Purger
+from application.purger import Purger, next_attempt
 from application.sessions import Sessions
 from domain import retention
-from domain.errors import FlushFailed, Refused, RootSuspect
-from domain.events import Recorded
+from domain.batch import Moment
+from domain.commands import Successor
+from domain.errors import Refused, RootSuspect, RootUnavailable
+from domain.events import OF_ROOTS, Recorded
 from domain.session import Session
 
 PAGE = 1000
+EVER = 2**62
+CLOCK_STEP_US = 1_000_000
+"""By how much the wall clock has to be set for the agenda to be made again."""
 
 log = structlog.get_logger("trailkeep.retention")
 
@@ -32,26 +38,29 @@ class Round(msgspec.Struct, frozen=True):
 class RetentionProjector:
     """Turns completed batches into purges."""
 
-    def __init__(self, log: EventLog, sessions: Sessions, agenda: Agenda, purger: Purger, clock: Clock) -> None:
-        self._log, self._sessions, self._agenda = log, sessions, agenda
+    def __init__(
+        self, log: EventLog, log_check: LogCheck, sessions: Sessions, agenda: Agenda, purger: Purger, clock: Clock
+    ) -> None:
+        self._log, self._log_check, self._sessions, self._agenda = log, log_check, sessions, agenda
         self._purger, self._clock = purger, clock
         self._paused: dict[str, str] = {}
-        self._unflushed: dict[str, str] = {}
+        self._started_at: int | None = None
 
     def catch_up(self) -> None:
         """Bring the agenda up to the head of the log."""
         checkpoint = self._agenda.checkpoint()
         while page := self._log.read(after=checkpoint, limit=PAGE):
             checkpoint = page[-1].position
-            touched = {recorded.envelope.session_id for recorded in page}
+            touched = {one.envelope.session_id for one in page if not isinstance(one.event, OF_ROOTS)}
             self._agenda.replace(self._items(touched), checkpoint=checkpoint)
 
-    def run_once(self) -> Round:
-        """Catch up and act until nothing more is due now."""
+    def run_once(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
+        """Catch up and act until nothing more is due now; ``progress`` hears at which of how many batches it is."""
         recorded: list[Recorded] = []
+        self._follow_the_clock()
         while True:
             self.catch_up()
-            acted, paused = self._act()
+            acted, paused = self._act(progress)
             recorded += acted
             if not acted:
                 self._say(paused)
@@ -61,45 +70,65 @@ class RetentionProjector:
         """When there will be something to do without a further event, in microseconds since the epoch."""
         return self._agenda.next_due_at()
 
+    def _follow_the_clock(self) -> None:
+        """The agenda's times are those of the wall clock: first of all, and when that was set, they are made again."""
+        started_at = self._clock.now() - self._clock.uptime().us
+        if self._started_at is not None and abs(started_at - self._started_at) < CLOCK_STEP_US:
+            return
+        self._started_at = started_at
+        checkpoint = self._agenda.checkpoint()
+        if waiting := {item.session_id for item in self._agenda.due(EVER)}:
+            self._agenda.replace(self._items(waiting), checkpoint=checkpoint)
+
     def _items(self, session_ids: Iterable[str]) -> dict[str, list[AgendaItem]]:
         items: dict[str, list[AgendaItem]] = {}
+        now = Moment(self._clock.now(), self._clock.uptime())
         for session_id in session_ids:
             session = self._sessions.load(session_id)
-            items[session_id] = self._agenda_of(session)
+            if session.opened is None:
+                items[session_id] = []  # the log knows no such session
+                continue
+            items[session_id] = agenda_of(session, self._sessions.successor(session), now)
             for earlier in self._sessions.earlier(session):
-                items[earlier.session_id] = self._agenda_of(earlier)
+                items[earlier.session_id] = agenda_of(earlier, self._sessions.successor(earlier), now)
         return items
 
-    def _agenda_of(self, session: Session) -> list[AgendaItem]:
-        due = {item.batch: item.due_at for item in retention.due(session, self._sessions.successor(session))}
-        due |= {number: batch.purge.retry_at for number, batch in session.batches.items() if batch.purge}
-        return [AgendaItem(session.session_id, number, due[number]) for number in sorted(due)]
-
-    def _act(self) -> tuple[list[Recorded], dict[str, str]]:
+    def _act(self, progress: Callable[[str, int, int], None]) -> tuple[list[Recorded], dict[str, str]]:
         recorded: list[Recorded] = []
-        paused = dict(self._unflushed)
-        for item in self._agenda.due(self._clock.now()):
+        paused: dict[str, str] = {}
+        suspect: set[str] = set()
+        due = self._agenda.due(self._clock.now())
+        for number, item in enumerate(due, 1):
+            progress("batches", number, len(due))
             session = self._sessions.load(item.session_id)
+            if session.opened is None:
+                self._correct(item.session_id)
+                continue
             root = session.terms.media_root.path
-            if root in paused:
+            if root in suspect:
                 continue
             try:
                 self._purge(session, item.batch, recorded)
-            except RootSuspect as suspect:
-                paused[root] = suspect.reason
-                if isinstance(suspect, FlushFailed):
-                    self._unflushed[root] = f"{suspect.reason}; purging of it goes on when Trailkeep is started again"
+            except RootUnavailable as unavailable:
+                paused[root] = unavailable.reason
+                if isinstance(unavailable, RootSuspect):
+                    suspect.add(root)  # on a full disk another purge may go, and make room
             except Refused as refused:
-                # Another process was first, or the clock went back: the agenda was right once and is made right again.
+                # Another process was first, or the clock was set: the agenda was right once and is made right again.
                 log.debug("agenda was stale", session=item.session_id, batch=item.batch, reason=refused.reason)
-                checkpoint = self._agenda.checkpoint()
-                self._agenda.replace(self._items([item.session_id]), checkpoint=checkpoint)
+                self._correct(item.session_id)
         return recorded, paused
 
+    def _correct(self, session_id: str) -> None:
+        """Make a session's items again from the log; the checkpoint stays."""
+        self._agenda.replace(self._items([session_id]), checkpoint=self._agenda.checkpoint())
+
     def _purge(self, session: Session, number: int, recorded: list[Recorded]) -> None:
+        """Not on the word of a damaged log: it is examined first, each event once."""
+        self._log_check.require_intact()
         batch = session.batches.get(number)
         if batch is None or batch.purge is None:
-            recorded += self._purger.issue(session.session_id, number)
+            recorded.append(self._purger.issue(session.session_id, number))
         recorded += self._purger.carry_out(session.session_id, number)
 
     def _say(self, paused: dict[str, str]) -> None:
@@ -108,3 +137,10 @@ class RetentionProjector:
         for root in self._paused.keys() - paused.keys():
             log.info("purging goes on for this media root", root=root)
         self._paused = paused
+
+
+def agenda_of(session: Session, successor: Successor, now: Moment) -> list[AgendaItem]:
+    """What is to be looked at in a session, by batch."""
+    due = {item.batch: None if item.plan else item.by(now) for item in retention.due(session, successor)}
+    due |= {number: next_attempt(batch.purge, now.at) for number, batch in session.batches.items() if batch.purge}
+    return [AgendaItem(session.session_id, number, due[number]) for number in sorted(due)]

@@ -2,6 +2,7 @@
 
 from application.ports import EventLog, Seal, Seals
 from domain import merkle
+from domain.errors import LogDamaged
 
 PAGE = 5000
 
@@ -13,9 +14,16 @@ class Sealer:
         self._log, self._seals = log, seals
 
     def catch_up(self) -> Seal:
-        """Seal every event that is recorded by now, and return the seal."""
+        """Seal every event that is recorded by now, and return the seal.
+
+        Raises:
+            LogDamaged: an event is missing, or the seal does not agree with itself.
+
+        """
         seal = self._seals.load()
         while lines := self._log.read_lines(after=seal.size, limit=PAGE):
+            if lines[-1].position != seal.size + len(lines):
+                raise LogDamaged(seal.size + 1, "from here on an event is missing; it is not sealed")
             size, frontier = merkle.extend(seal.size, seal.frontier, (line.leaf_hash for line in lines))
             seal = Seal(size=size, frontier=frontier)
             self._seals.save(seal, merkle.root(frontier))

@@ -1,7 +1,7 @@
 """Sessions as the log tells them: loaded by replay, found by channel, without any read model in between."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from application.ports import EventLog, IdSource
 from domain.commands import Successor
@@ -66,6 +66,18 @@ class Sessions:
             low, high = (middle, high) if self._exists(channel, middle) else (low, middle)
         return self.load(self.id_of(channel, low))
 
+    def of_channel(self, channel: str) -> list[Session]:
+        """Every session of the channel, oldest first.
+
+        Raises:
+            NotFound: it never had one.
+
+        """
+        newest = self.newest_of(channel)
+        if newest is None:
+            raise NotFound("channel", channel, "the name of a channel that has a session")
+        return [self.load(self.id_of(channel, ordinal)) for ordinal in range(1, newest.terms.ordinal + 1)]
+
     def resolve(self, name: str) -> Session:
         """The session with this id, or the newest session of the channel with this name.
 
@@ -79,13 +91,13 @@ class Sessions:
         return session
 
     def earlier(self, session: Session) -> Iterator[Session]:
-        """The channel's sessions before this one that still have batches, newest first."""
+        """The channel's sessions before this one that have anything left on the disk, newest first."""
         for ordinal in range(session.terms.ordinal - 1, 0, -1):
             session_id = self.id_of(session.terms.channel, ordinal)
             if session_id in self._spent:
                 continue
             found = self.load(session_id)
-            if found.batches:
+            if found.batches or found.removal:
                 yield found
             else:
                 self._spent.add(session_id)
@@ -99,19 +111,32 @@ class Sessions:
 
     def successor(self, session: Session) -> Successor:
         """What the channel's later sessions have done (see `Successor`)."""
-        found = Successor()
-        for later in self.later(session):
-            last = later.last_completed
-            found = Successor(
-                completed=found.completed + later.completed,
-                published_at=later.first_published_at if found.published_at is None else found.published_at,
-                session_id=later.session_id if last else found.session_id,
-                newest=last or found.newest,
-            )
-        return found
+        return successor_of(self.later(session))
 
     def _exists(self, channel: str, ordinal: int) -> bool:
         return self.load(self.id_of(channel, ordinal)).opened is not None
+
+
+def by_root(sessions: Iterable[Session]) -> list[list[Session]]:
+    """The sessions of a channel, those on one root together, in the order that they had."""
+    roots: dict[str, list[Session]] = {}
+    for session in sessions:
+        roots.setdefault(session.terms.media_root.path, []).append(session)
+    return list(roots.values())
+
+
+def successor_of(later: Iterable[Session]) -> Successor:
+    """What these sessions, the later ones of a channel, oldest first, have done."""
+    found = Successor()
+    for one in later:
+        last = one.last_completed
+        found = Successor(
+            completed=found.completed + one.completed,
+            published=found.published or one.first_published,
+            session_id=one.session_id if last else found.session_id,
+            newest=last or found.newest,
+        )
+    return found
 
 
 def fold(session: Session, recorded: Recorded) -> Session:

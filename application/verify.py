@@ -1,46 +1,40 @@
-"""The verifier: compares the log with itself, with its seal and with the disk. It only reads."""
+"""The verifier: compares the log with itself and its seal, and with the disk, the playlists and the read models.
 
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+It only reads, and may run beside producers and projectors.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 
-from application.ports import EventLog, MediaFiles, Seals
-from application.purger import check_root
-from application.sessions import fold
-from domain import merkle
-from domain.batch import Batch
-from domain.errors import LogDamaged, RootSuspect
-from domain.events import FileIdentity, PurgeFailed, Recorded, SegmentsPurged
-from domain.lifecycle import BatchState
-from domain.segments import batch_numbers, expected_files, identity_of
+from application.agenda_check import agenda_faults
+from application.disk_check import DiskCheck, Findings, Level
+from application.ports import Agenda, Clock, EventLog, MediaFiles, Playlists, ReadModels, Seals
+from application.purger import FIRST_RETRY_US
+from application.read_model_check import ReadModelCheck
+from application.roots import Roots
+from application.sessions import Sessions
+from application.whole_log import LogReport, Progress, WholeLog
+from domain.batch import Moment
+from domain.events import FileIdentity
 from domain.session import Session
 
-PAGE = 2000
+__all__ = ["Level", "LogReport", "Report", "Verifier"]
+
 PASSES = 5
+"""How often a channel is looked at that is not as the log tells, while it moves."""
+
+SETTLED_US = 2_000_000
+"""After an event of a channel its playlists and files may not have followed yet; no longer than this."""
 
 
-class Level(StrEnum):
-    """How closely files are looked at; each level includes those before it."""
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What the verifier found; files are absolute paths, the rest are sentences.
 
-    PRESENCE = "presence"
-    SIZE = "size"
-    IDENTITY = "identity"
-
-
-class LogReport(msgspec.Struct, frozen=True):
-    """What was found of the log: how many events, the Merkle root over them (hexadecimal), and every fault."""
-
-    events: int
-    root: str
-    ok: bool
-    faults: tuple[str, ...] = ()
-
-
-class Report(msgspec.Struct, frozen=True):
-    """What the verifier found; files are absolute paths.
-
-    ``superseded`` lists files under the name of a purged segment that were left alone; they are told, and no fault.
+    ``reasons`` says of each changed file what is wrong with it. ``superseded`` lists files under the name of a purged
+    segment that were left alone; they and the ``notes`` are told, and no fault.
     """
 
     ok: bool
@@ -49,166 +43,155 @@ class Report(msgspec.Struct, frozen=True):
     orphans: tuple[str, ...]
     superseded: tuple[str, ...]
     changed: tuple[str, ...]
+    reasons: dict[str, str]
     suspect_roots: tuple[str, ...]
+    playlists: tuple[str, ...]
+    read_models: tuple[str, ...]
+    notes: tuple[str, ...]
     log: LogReport
 
 
-class _Disk(msgspec.Struct):
-    """What one pass over the disk found."""
+class _Place(NamedTuple):
+    """A channel's directory."""
 
-    checked: int = 0
-    lost: list[str] = []
-    orphans: list[str] = []
-    superseded: list[str] = []
-    changed: list[str] = []
-    suspect_roots: list[str] = []
-
-    def clean(self) -> bool:
-        return not (self.lost or self.orphans or self.changed or self.suspect_roots)
+    root: str
+    channel: str
 
 
 class Verifier:
     """Reads the whole log and looks at every file of every channel."""
 
-    def __init__(self, log: EventLog, seals: Seals, files: MediaFiles, store_id: str) -> None:
-        self._log, self._seals, self._files, self._store_id = log, seals, files, store_id
-        self._sessions: dict[str, Session] = {}
-        self._left_alone: dict[str, set[FileIdentity]] = {}
+    def __init__(
+        self,
+        log: EventLog,
+        seals: Seals,
+        sessions: Sessions,
+        files: MediaFiles,
+        playlists: Playlists,
+        roots: Roots,
+        read_models: ReadModels,
+        agenda: Agenda,
+        clock: Clock,
+        pause: Callable[[float], object],
+    ) -> None:
+        self._log, self._seals, self._sessions = log, seals, sessions
+        self._disk = DiskCheck(files, roots, playlists)
+        self._read_models, self._agenda = read_models, agenda
+        self._clock, self._pause = clock, pause
 
-    def verify(self, level: Level, progress: Callable[[str, int, int], None] = lambda *_: None) -> Report:
-        """Compare everything; ``progress`` hears what is looked at, how much of it is done, and of how much.
+    def verify(self, level: Level, progress: Progress = lambda *_: None) -> Report:
+        """Compare everything; ``progress`` hears what is looked at (events, files), how much is done, and of how much.
 
         While producers and projectors are at work the disk runs ahead of what was read. A difference counts only if it
-        is still there when the log has not moved in between.
+        is still there when its channel has not moved in between.
         """
-        log = self._check_log(progress)
-        disk = _Disk()
-        for _ in range(PASSES):
-            head = self._log.head()
-            disk = self._check_disk(level, progress)
-            if disk.clean() or not log.ok or (self._log.head() == head == self._seen):
-                break
-            self._follow()
+        now = Moment(self._clock.now(), self._clock.uptime())
+        whole, rows = WholeLog(self._log, self._seals), ReadModelCheck(self._log, self._read_models)
+        log = whole.read(rows.hear, progress)
+        found = self._look_until_settled(whole, level, log.ok, progress)
+        read_models = [*rows.faults(whole), *agenda_faults(self._agenda, whole, now)]
         return Report(
-            ok=log.ok and disk.clean(),
-            checked=disk.checked,
-            lost=tuple(disk.lost),
-            orphans=tuple(disk.orphans),
-            superseded=tuple(disk.superseded),
-            changed=tuple(disk.changed),
-            suspect_roots=tuple(disk.suspect_roots),
+            ok=log.ok and not read_models and all(one.clean() for one in found),
+            checked=sum(one.checked for one in found),
+            lost=_all(one.lost for one in found),
+            orphans=_all(one.orphans for one in found),
+            superseded=_all(one.superseded for one in found),
+            changed=_all(one.changed for one in found),
+            reasons={path: reason for one in found for path, reason in one.reasons.items()},
+            suspect_roots=tuple(dict.fromkeys(_all(one.suspect_roots for one in found))),
+            playlists=_all(one.playlists for one in found),
+            read_models=tuple(dict.fromkeys(read_models)),
+            notes=tuple(self._notes(whole)),
             log=log,
         )
 
-    def _check_log(self, progress: Callable[[str, int, int], None]) -> LogReport:
-        seal, total = self._seals.load(), self._log.head()
-        self._seen = size = 0
-        frontier: tuple[bytes, ...] = ()
-        faults: list[str] = []
-        sealed_root = merkle.EMPTY_ROOT
-        while lines := self._log.read_lines(after=self._seen, limit=PAGE):
-            for line in lines:
-                if line.position != self._seen + 1:
-                    faults.append(str(LogDamaged(self._seen + 1, f"missing; the next event is at {line.position}")))
-                self._seen = line.position
-                try:
-                    self._fold(self._log.examine(line))
-                except LogDamaged as damaged:
-                    faults.append(str(damaged))
-                size, frontier = merkle.extend(size, frontier, [merkle.leaf_hash(line.line)])
-                if size == seal.size:
-                    sealed_root = merkle.root(frontier)
-            progress("events", size, total)
-        if self._seen < total:
-            faults.append(str(LogDamaged(total, f"missing; the newest event is at {self._seen}")))
-        if size < seal.size:
-            faults.append(f"seal: it is over {seal.size} events, but the log has {size}")
-        elif sealed_root != merkle.root(seal.frontier):
-            faults.append(f"seal: the root over the first {seal.size} events is not the one that was sealed")
-        return LogReport(events=size, root=merkle.root(frontier).hex(), ok=not faults, faults=tuple(faults))
+    def check_log(self, progress: Progress = lambda *_: None) -> LogReport:
+        """Compare the log with itself and with its seal, and look at no file; ``progress`` as in `verify`."""
+        return WholeLog(self._log, self._seals).read(lambda _: None, progress)
 
-    def _fold(self, recorded: Recorded) -> None:
-        session_id, version = recorded.envelope.session_id, recorded.envelope.version
-        session = self._sessions.get(session_id) or Session(session_id)
-        if version != session.version + 1:
-            raise LogDamaged(
-                recorded.position, f"version {version} of session {session_id} follows version {session.version}"
-            )
-        if isinstance(recorded.event, PurgeFailed | SegmentsPurged) and recorded.event.superseded:
-            self._left_alone.setdefault(session_id, set()).update(recorded.event.superseded)
-        self._sessions[session_id] = fold(session, recorded)
+    def _look_until_settled(self, whole: WholeLog, level: Level, log_ok: bool, progress: Progress) -> list[Findings]:
+        found: dict[_Place, Findings] = {}
+        places = pending = self._places(whole)
+        for _ in range(PASSES):
+            advance = _counted(progress, sum(map(_files, pending.values())))
+            for place, sessions in pending.items():
+                found[place] = self._disk.look(sessions, _left_alone(whole, sessions), level, advance)
+            doubtful = {place: _moved(whole, pending[place]) for place in pending if not found[place].clean()}
+            if not doubtful or not log_ok:
+                break
+            whole.follow()
+            places = self._places(whole)
+            waits = {place: self._unsettled_us(_moved(whole, places[place])) for place in doubtful if place in places}
+            pending = {
+                place: places[place]
+                for place, wait in waits.items()
+                if wait or _moved(whole, places[place]) != doubtful[place]
+            }
+            if not pending:
+                break
+            self._pause(max(waits[place] for place in pending) / 1e6)
+        return list(found.values())
 
-    def _follow(self) -> None:
-        """Fold what was recorded since."""
-        while page := self._log.read(after=self._seen, limit=PAGE):
-            for recorded in page:
-                self._fold(recorded)
-            self._seen = page[-1].position
+    def _places(self, whole: WholeLog) -> dict[_Place, list[Session]]:
+        """Every directory of a channel, with the sessions there, oldest first.
 
-    def _check_disk(self, level: Level, progress: Callable[[str, int, int], None]) -> _Disk:
-        disk = _Disk()
-        channels: dict[tuple[str, str], list[Session]] = {}
-        for session in self._sessions.values():
-            if session.opened is not None:
-                channels.setdefault((session.terms.media_root.path, session.terms.channel), []).append(session)
-        for done, ((root, channel), sessions) in enumerate(channels.items(), 1):
-            try:
-                check_root(self._files, sessions[-1], self._store_id)
-                self._check_channel(root, channel, sessions, level, disk)
-            except RootSuspect as suspect:
-                disk.suspect_roots.append(str(suspect))
-            progress("channels", done, len(channels))
-        return disk
+        Without those of a channel with a damaged session: what that one keeps is not known.
+        """
+        places: dict[_Place, list[Session]] = {}
+        for channel, sessions in whole.channels().items():
+            next_id = self._sessions.id_of(channel, sessions[-1].terms.ordinal + 1)
+            if whole.broken.isdisjoint({next_id, *(session.session_id for session in sessions)}):
+                for session in sessions:
+                    places.setdefault(_Place(session.terms.media_root.path, channel), []).append(session)
+        return places
 
-    def _check_channel(self, root: str, channel: str, sessions: list[Session], level: Level, disk: _Disk) -> None:
-        there = {found.file: found for found in self._files.list_files(root, channel)}
-        explained: set[str] = set()
-        for session in sessions:
+    def _unsettled_us(self, moved: tuple[int, int]) -> int:
+        """How long until what follows from a channel's newest event has been done; 0 if it has, or should have been."""
+        left = moved[1] + SETTLED_US - self._clock.now()
+        return left if 0 < left <= SETTLED_US else 0
+
+    def _notes(self, whole: WholeLog) -> Iterator[str]:
+        """What is no fault, but an operator will want to know."""
+        for session_id in sorted(whole.broken):
+            yield f"the events of {session_id} are damaged: what it is about is not compared with disk and read models"
+        for session in whole.sessions.values():
+            channel = session.terms.channel
+            if session.removal:
+                yield (
+                    f"channel {channel}: a removal of orphans, {session.removal.removal_id}, is authorised and has no "
+                    "outcome; `trailkeep recover` finishes it"
+                )
             for batch in session.batches.values():
-                self._check_batch(session, batch, there, explained, level, disk)
-        left_alone = set().union(*(self._left_alone.get(session.session_id, ()) for session in sessions))
-        for file, found in there.items():
-            if file in explained:
-                continue
-            kind = disk.superseded if found in left_alone else disk.orphans
-            kind.append(self._files.path(root, channel, file))
-
-    def _check_batch(
-        self,
-        session: Session,
-        batch: Batch,
-        there: dict[str, FileIdentity],
-        explained: set[str],
-        level: Level,
-        disk: _Disk,
-    ) -> None:
-        root, channel = session.terms.media_root.path, session.terms.channel
-        if batch.state is BatchState.GENERATING:
-            explained.update(_names_of(session, batch))
-        elif batch.state is BatchState.FAILED:
-            explained.update(batch.files_left, (present.file for present in batch.present))
-        for file in batch.files:
-            recorded = identity_of(file)
-            found = there.get(recorded.file)
-            disk.checked += 1
-            explained.add(recorded.file)
-            path = self._files.path(root, channel, recorded.file)
-            if found is None:
-                if batch.state is BatchState.COMPLETED:
-                    disk.lost.append(path)
-            elif not _same(recorded, found, level):
-                (disk.superseded if batch.state is BatchState.PURGING else disk.changed).append(path)
+                if batch.purge and self._clock.now() > (batch.purge.retry_at or batch.purge.issued_at) + FIRST_RETRY_US:
+                    yield (
+                        f"channel {channel}: the purge of batch {batch.number} is authorised and has no outcome, after "
+                        f"{batch.purge.attempt - 1} attempts; `trailkeep project` goes on with it"
+                    )
 
 
-def _names_of(session: Session, batch: Batch) -> Iterator[str]:
-    terms = session.terms
-    for one in expected_files(terms.naming, terms.renditions, batch_numbers(batch.number, terms.batch_size)):
-        yield one.file
+def _left_alone(whole: WholeLog, sessions: Sequence[Session]) -> set[FileIdentity]:
+    return set[FileIdentity]().union(*(whole.left_alone.get(session.session_id, ()) for session in sessions))
 
 
-def _same(recorded: FileIdentity, found: FileIdentity, level: Level) -> bool:
-    if level is Level.PRESENCE:
-        return True
-    if level is Level.SIZE:
-        return recorded.size == found.size
-    return recorded == found
+def _files(sessions: Sequence[Session]) -> int:
+    return sum(len(batch.files) for session in sessions for batch in session.batches.values())
+
+
+def _moved(whole: WholeLog, sessions: Sequence[Session]) -> tuple[int, int]:
+    """Position and time of the newest event of any of these sessions."""
+    return max(whole.moved[session.session_id] for session in sessions)
+
+
+def _counted(progress: Progress, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(files: int) -> None:
+        nonlocal done
+        done += files
+        progress("files", done, total)
+
+    return advance
+
+
+def _all(found: Iterator[list[str]]) -> tuple[str, ...]:
+    return tuple(chain.from_iterable(found))

@@ -1,9 +1,28 @@
 """One batch as the events tell it: what it is made of, and how far its life has come."""
 
+from collections.abc import Iterable
+
 import msgspec
 
-from domain.events import Because, FileIdentity, SegmentFile, Source
+from domain.events import Because, FileIdentity, SegmentFile, Source, Uptime
 from domain.lifecycle import BatchState
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What the wall clock showed (microseconds since the epoch), and the machine's uptime then, if it is known."""
+
+    at: int
+    uptime: Uptime | None = None
+
+    def since(self, earlier: "Moment") -> int:
+        """Microseconds that have passed since then, at least, whatever the wall clock was set to in between.
+
+        After a restart of the machine only the time since the restart is known to have passed. Where an uptime is not
+        known there is but the wall clock.
+        """
+        if self.uptime is None or earlier.uptime is None:
+            return self.at - earlier.at
+        return self.uptime.us - (earlier.uptime.us if earlier.uptime.boot == self.uptime.boot else 0)
 
 
 class Completion(msgspec.Struct, frozen=True):
@@ -29,12 +48,28 @@ class Purge(msgspec.Struct, frozen=True):
     retry_at: int = 0
 
 
+class Removal(msgspec.Struct, frozen=True):
+    """An authorised removal of orphans without an outcome yet."""
+
+    removal_id: str
+    event_id: str
+    correlation_id: str
+    files: tuple[FileIdentity, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a due batch is not purged by itself: ``matching`` of its files were what they should be; see PurgeRefused."""
+
+    plan: str
+    matching: int
+
+
 class Batch(msgspec.Struct, frozen=True):
     """One batch that is not purged.
 
     ``program_at`` is the wall clock time of its first segment (EXT-X-PROGRAM-DATE-TIME) and ``duration_ms`` the length
     of its longest rendition. ``discontinuities`` counts the discontinuities of the session before this batch.
-    ``due`` is the completion that made the batch due (R3). ``listed``, ``longest_ms`` and ``left_at`` follow the
+    ``due`` is the completion that made the batch due (R3). ``listed``, ``longest_ms`` and ``left`` follow the
     playlists that held it (R13).
     """
 
@@ -58,5 +93,11 @@ class Batch(msgspec.Struct, frozen=True):
     due: Completion | None = None
     listed: bool = False
     longest_ms: int = 0
-    left_at: int | None = None
+    left: Moment | None = None
     purge: Purge | None = None
+    refusal: Refusal | None = None
+
+
+def longest_possible_ms(batches: Iterable[Batch], window: int) -> int:
+    """What no playlist of ``window`` of these batches' segments exceeds, in milliseconds."""
+    return window * max((file.duration_ms for batch in batches for file in batch.files), default=0)

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.batch import Completion
+from domain.batch import Completion, Moment
 from domain.events import (
     Disposition,
     FileIdentity,
@@ -12,6 +12,7 @@ from domain.events import (
     RemainingFile,
     SegmentFile,
     Source,
+    Uptime,
 )
 
 
@@ -64,31 +65,40 @@ class FailBatch(_Command, frozen=True, kw_only=True):
 
 
 class RecordPlaylist(_Command, frozen=True, kw_only=True):
-    """Record what the playlists on disk list now."""
+    """Record what the playlists on disk list now; ``uptime`` was read when they were there."""
 
     first_segment: int
     last_segment: int
     duration_ms: int
+    uptime: Uptime | None = None
 
 
 class Successor(_Command, frozen=True, kw_only=True):
     """What later sessions of the channel have done: how many batches they completed, when the first of their playlists
-    replaced this session's (microseconds; None if none did), and the newest of those batches with its session.
+    replaced this session's (None if none did), and the newest of those batches with its session.
     """
 
     completed: int = 0
-    published_at: int | None = None
+    published: Moment | None = None
     session_id: str | None = None
     newest: Completion | None = None
 
 
 class IssuePurge(_Command, frozen=True, kw_only=True):
-    """Authorise the deletion of a batch, at the time ``now``."""
+    """Authorise the deletion of a batch, at the time ``now``; waits are measured by ``uptime``.
+
+    ``absent`` and ``changed`` are those of its files that are gone, or are not what BatchCompleted recorded.
+    ``confirmed`` is the hash of the plan that an operator confirms.
+    """
 
     batch: int
     purge_id: str
     now: int
+    uptime: Uptime | None = None
     successor: Successor = Successor()
+    absent: tuple[str, ...] = ()
+    changed: tuple[FileIdentity, ...] = ()
+    confirmed: str | None = None
 
 
 class RecordPurge(_Command, frozen=True, kw_only=True):
@@ -103,6 +113,32 @@ class RecordPurge(_Command, frozen=True, kw_only=True):
     retry_at: int = 0
 
 
+class RecordLoss(_Command, frozen=True, kw_only=True):
+    """Take note that files of a kept batch are gone."""
+
+    batch: int
+    files: tuple[str, ...]
+    reason: str = ""
+
+
+class CondemnOrphans(_Command, frozen=True, kw_only=True):
+    """Authorise the deletion of files of the channel that no event explains."""
+
+    removal_id: str
+    files: tuple[FileIdentity, ...]
+    reason: str = ""
+
+
+class RecordRemoval(_Command, frozen=True, kw_only=True):
+    """Record what became of the condemned orphans."""
+
+    deleted: int
+    bytes_freed: int
+    already_absent: tuple[str, ...] = ()
+    superseded: tuple[FileIdentity, ...] = ()
+    remaining: tuple[RemainingFile, ...] = ()
+
+
 class CloseSession(_Command, frozen=True, kw_only=True):
     """Close the session, or settle anew what becomes of the batches of a closed one."""
 
@@ -111,5 +147,15 @@ class CloseSession(_Command, frozen=True, kw_only=True):
 
 
 Command = (
-    OpenSession | StartBatch | CompleteBatch | FailBatch | RecordPlaylist | IssuePurge | RecordPurge | CloseSession
+    OpenSession
+    | StartBatch
+    | CompleteBatch
+    | FailBatch
+    | RecordPlaylist
+    | IssuePurge
+    | RecordPurge
+    | RecordLoss
+    | CondemnOrphans
+    | RecordRemoval
+    | CloseSession
 )

@@ -6,17 +6,19 @@ Nothing here changes anything; a refusal leaves no trace.
 from collections.abc import Callable
 from typing import Any
 
-from domain import retention
 from domain.batch import Batch
 from domain.commands import (
     CloseSession,
     Command,
     CompleteBatch,
+    CondemnOrphans,
     FailBatch,
     IssuePurge,
     OpenSession,
+    RecordLoss,
     RecordPlaylist,
     RecordPurge,
+    RecordRemoval,
     StartBatch,
 )
 from domain.errors import Refused
@@ -27,20 +29,14 @@ from domain.events import (
     BatchStarted,
     Event,
     PlaylistPublished,
-    PurgeFailed,
-    PurgeIssued,
     SegmentFile,
-    SegmentsPurged,
     SessionClosed,
     SessionOpened,
 )
-from domain.lifecycle import BATCH_MOVES, SESSION_MOVES, BatchState, SessionState, Trigger
-from domain.segments import (
-    batch_numbers,
-    expected_files,
-    identity_of,
-    relative_file,
-)
+from domain.lifecycle import SESSION_MOVES, SessionState, Trigger
+from domain.purging import issue_purge, record_purge
+from domain.repairs import condemn_orphans, record_loss, record_removal
+from domain.segments import batch_numbers, expected_files, identity_of, relative_file
 from domain.session import Session
 from domain.terms import check_terms
 
@@ -103,12 +99,20 @@ def _check_names_free(session: Session, command: StartBatch) -> None:
     """R5: no file that a kept batch still needs may bear one of the new batch's names."""
     terms, number = session.terms, session.next_batch
     taken = dict(command.occupied)
+    if session.removal:
+        taken |= dict.fromkeys((file.file for file in session.removal.files), "a removal of orphans without an outcome")
     for batch in session.batches.values():
         for file in batch.files:
-            taken[relative_file(file.rendition, file.name)] = f"batch {batch.number}, which is {batch.state}"
+            taken[relative_file(file.rendition, file.name)] = f"batch {batch.number}, {_standing(batch)}"
     for expected in expected_files(terms.naming, terms.renditions, batch_numbers(number, terms.batch_size)):
         if expected.file in taken:
             raise Refused("R5", "batch", number, f"{expected.file} is still in use by {taken[expected.file]}")
+
+
+def _standing(batch: Batch) -> str:
+    if batch.refusal is None:
+        return f"which is {batch.state}"
+    return f"which waits for somebody to confirm its purge (R19), plan {batch.refusal.plan}"
 
 
 def _running(session: Session, number: int, trigger: Trigger) -> Batch:
@@ -164,65 +168,10 @@ def _record_playlist(session: Session, command: RecordPlaylist) -> tuple[Event, 
         return ()
     return (
         PlaylistPublished(
-            first_segment=command.first_segment, last_segment=command.last_segment, duration_ms=command.duration_ms
-        ),
-    )
-
-
-def _issue_purge(session: Session, command: IssuePurge) -> tuple[Event, ...]:
-    batch = session.batches.get(command.batch)
-    if batch is None and 0 <= command.batch < session.next_batch:
-        raise Refused("R6", "batch", command.batch, "it is purged already")
-    if batch is None:
-        raise Refused("R3", "batch", command.batch, "the session has no such batch")
-    if (batch.state, Trigger.ISSUE_PURGE) not in BATCH_MOVES:
-        rule = "R6" if batch.state is BatchState.PURGING else "R4"
-        raise Refused(rule, "batch", command.batch, f"it is {batch.state}")
-    due = next((due for due in retention.due(session, command.successor) if due.batch == command.batch), None)
-    if due is None:
-        raise Refused("R3", "batch", command.batch, "it is not due")
-    if due.because is None or due.due_at is None:
-        rule = "R13" if due.because else "R19"
-        raise Refused(rule, "batch", command.batch, f"it is not due yet: {due.waits_for}")
-    if command.now < due.due_at:
-        raise Refused("R13", "batch", command.batch, f"it is due in {(due.due_at - command.now) / 1e6:.3f} s")
-    return (
-        PurgeIssued(
-            purge_id=command.purge_id,
-            batch=batch.number,
-            because=due.because,
-            files=len(batch.files),
-            bytes=batch.bytes,
-        ),
-    )
-
-
-def _record_purge(session: Session, command: RecordPurge) -> tuple[Event, ...]:
-    batch = session.batches.get(command.batch)
-    if batch is None or batch.purge is None:
-        raise Refused("R10", "batch", command.batch, "no purge of it is authorised and open")
-    if command.remaining:
-        return (
-            PurgeFailed(
-                purge_id=batch.purge.purge_id,
-                batch=batch.number,
-                attempt=batch.purge.attempt,
-                remaining=command.remaining,
-                retry_at=command.retry_at,
-                deleted=command.deleted,
-                bytes_freed=command.bytes_freed,
-                already_absent=command.already_absent,
-                superseded=command.superseded,
-            ),
-        )
-    return (
-        SegmentsPurged(
-            purge_id=batch.purge.purge_id,
-            batch=batch.number,
-            deleted=command.deleted,
-            bytes_freed=command.bytes_freed,
-            already_absent=command.already_absent,
-            superseded=command.superseded,
+            first_segment=command.first_segment,
+            last_segment=command.last_segment,
+            duration_ms=command.duration_ms,
+            uptime=command.uptime,
         ),
     )
 
@@ -243,7 +192,10 @@ _DECISIONS: dict[type, Callable[[Session, Any], tuple[Event, ...]]] = {
     CompleteBatch: _complete,
     FailBatch: _fail,
     RecordPlaylist: _record_playlist,
-    IssuePurge: _issue_purge,
-    RecordPurge: _record_purge,
+    IssuePurge: issue_purge,
+    RecordPurge: record_purge,
+    RecordLoss: record_loss,
+    CondemnOrphans: condemn_orphans,
+    RecordRemoval: record_removal,
     CloseSession: _close,
 }

@@ -88,6 +88,21 @@ class LogDamaged(TrailkeepError):
         self.position, self.reason = position, reason
 
 
+class ReadModelsDamaged(TrailkeepError):
+    """Rows of the read models that do not fit the log, or cannot be read. The log can make them again.
+
+    Attributes:
+        reason: which, and what is wrong.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"read models: {reason}; when `trailkeep verify` finds the log whole, `trailkeep rebuild` makes them again"
+        )
+        self.reason = reason
+
+
 class SchemaMismatch(TrailkeepError):
     """A database whose schema is not the one that this version of Trailkeep works with."""
 
@@ -104,10 +119,10 @@ class StoreUnavailable(TrailkeepError):
         self.url, self.reason = url, reason
 
 
-class RootSuspect(TrailkeepError):
-    """A media root that is not, or not provably, the one that the log speaks of (R17).
+class RootUnavailable(TrailkeepError):
+    """A media root that cannot be worked with now: its disk is full or read-only, or the machine lacks something.
 
-    Purging of this root pauses until it is.
+    What needs it pauses and is tried again.
 
     Attributes:
         root: its path.
@@ -115,16 +130,27 @@ class RootSuspect(TrailkeepError):
 
     """
 
+    _sentence = "media root: {root!r} cannot be worked with now: {reason}"
+
     def __init__(self, root: str, reason: str) -> None:
-        super().__init__(f"media root: {root!r} is suspect: {reason}; purging of it pauses (R17)")
+        super().__init__(self._sentence.format(root=root, reason=reason))
         self.root, self.reason = root, reason
+
+
+class RootSuspect(RootUnavailable):
+    """A media root that is not, or not provably, the one that the log speaks of (R17).
+
+    Purging of this root pauses until it is.
+    """
+
+    _sentence = "media root: {root!r} is suspect: {reason}; purging of it pauses (R17)"
 
 
 class FlushFailed(RootSuspect):
     """Something below a media root could not be flushed to disk.
 
     The kernel tells of a lost write once and then forgets it: what is flushed with success afterwards proves nothing.
-    So this process does not purge below the root again.
+    So it is recorded, and holds until an operator has looked at the disk and trusts the root.
     """
 
 

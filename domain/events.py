@@ -26,11 +26,21 @@ class _Fact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of all that stands in an event's ``data``."""
 
 
+class Suspicion(StrEnum):
+    """Why a media root is not trusted (R17). What can be seen ends when it is seen no more, a failed flush does not."""
+
+    ABSENT = "absent"
+    FOREIGN = "foreign"
+    DEVICE = "device"
+    FLUSH = "flush"
+
+
 class MediaRoot(_Fact, frozen=True, kw_only=True):
-    """A directory that holds channels: its path and the id in its marker file (R17)."""
+    """A directory that holds channels: its path, the id in its marker file, and the filesystem that it is on (R17)."""
 
     path: str
     root_id: str
+    device: str = ""
 
 
 class Naming(_Fact, frozen=True, kw_only=True):
@@ -157,26 +167,56 @@ class BatchFailed(_Fact, frozen=True, kw_only=True):
     files_left: tuple[str, ...] = ()
 
 
+class Uptime(_Fact, frozen=True, kw_only=True):
+    """How long the machine has been running since the start named ``boot``, in microseconds; sleep counts.
+
+    Every process of the machine measures the same, and nobody can set it.
+    """
+
+    boot: str
+    us: int
+
+
 class PlaylistPublished(_Fact, frozen=True, kw_only=True):
     """The playlists on disk list segments ``first_segment`` to ``last_segment``; the longest lasts ``duration_ms``.
 
-    Recorded while availability is ``rfc8216``: the moment at which a segment leaves the playlist starts its wait (R13).
+    Recorded while availability is ``rfc8216``: the moment at which a segment leaves the playlist starts its wait (R13),
+    which is measured from ``uptime``.
     The first playlist of a channel's second or later session is always recorded: what the one before it listed leaves.
     """
 
     first_segment: int
     last_segment: int
     duration_ms: int
+    uptime: Uptime | None = None
 
 
 class PurgeIssued(_Fact, frozen=True, kw_only=True):
-    """The authorisation to delete one batch (R10). ``files`` and ``bytes`` are the counts of BatchCompleted."""
+    """The authorisation to delete one batch (R10). ``files`` and ``bytes`` are the counts of BatchCompleted.
+
+    ``confirmed`` is the hash of the plan that a person confirmed after a PurgeRefused; None where none was needed.
+    """
 
     purge_id: str
     batch: int
     because: Because
     files: int
     bytes: int
+    confirmed: str | None = None
+
+
+class PurgeRefused(_Fact, frozen=True, kw_only=True):
+    """A due batch is not purged: fewer than half of its files are what BatchCompleted recorded (R18, R19).
+
+    ``absent`` and ``changed`` are the others, as they were found. Who confirms ``plan``, a hash over all of it, has it
+    purged as it was found.
+    """
+
+    batch: int
+    matching: int
+    absent: tuple[str, ...]
+    changed: tuple[FileIdentity, ...]
+    plan: str
 
 
 class SegmentsPurged(_Fact, frozen=True, kw_only=True):
@@ -204,6 +244,51 @@ class PurgeFailed(_Fact, frozen=True, kw_only=True):
     superseded: tuple[FileIdentity, ...] = ()
 
 
+class SegmentsLost(_Fact, frozen=True, kw_only=True):
+    """Files of a kept batch are gone, nobody knows why, and an operator took note; ``files`` are what they were."""
+
+    batch: int
+    files: tuple[FileIdentity, ...]
+    reason: str = ""
+
+
+class OrphansCondemned(_Fact, frozen=True, kw_only=True):
+    """An operator's authorisation to delete files of the channel that no event explains (R10)."""
+
+    removal_id: str
+    files: tuple[FileIdentity, ...]
+    reason: str = ""
+
+
+class OrphansRemoved(_Fact, frozen=True, kw_only=True):
+    """The outcome. What could not be deleted is in ``remaining``; it stays an orphan."""
+
+    removal_id: str
+    deleted: int
+    bytes_freed: int
+    already_absent: tuple[str, ...] = ()
+    superseded: tuple[FileIdentity, ...] = ()
+    remaining: tuple[RemainingFile, ...] = ()
+
+
+class RootSuspected(_Fact, frozen=True, kw_only=True):
+    """A media root does not prove to be what the log knows: no batch starts and nothing is purged below it (R17).
+
+    It is recorded in the root's own event stream, whose id is the root's.
+    """
+
+    root: MediaRoot
+    suspicion: Suspicion
+    reason: str
+
+
+class RootTrusted(_Fact, frozen=True, kw_only=True):
+    """The root is trusted again: an operator says so, or it proves itself again. It is on ``root.device`` now."""
+
+    root: MediaRoot
+    reason: str
+
+
 class SessionClosed(_Fact, frozen=True, kw_only=True):
     """The run ended; or, for a session closed before, what becomes of its batches was settled anew."""
 
@@ -218,10 +303,19 @@ Event = (
     | BatchFailed
     | PlaylistPublished
     | PurgeIssued
+    | PurgeRefused
     | SegmentsPurged
     | PurgeFailed
+    | SegmentsLost
+    | OrphansCondemned
+    | OrphansRemoved
+    | RootSuspected
+    | RootTrusted
     | SessionClosed
 )
+
+OF_ROOTS = (RootSuspected, RootTrusted)
+"""The events of a media root's own stream; all others are a session's."""
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
 

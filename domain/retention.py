@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from domain.batch import Batch
+from domain.batch import Batch, Moment, longest_possible_ms
 from domain.commands import Successor
 from domain.events import Availability, Because, Disposition
 from domain.lifecycle import BatchState
@@ -21,27 +21,45 @@ SUCCESSOR = "the channel's newest two completed batches stay until those of a la
 class Due(msgspec.Struct, frozen=True):
     """A batch that is to be purged.
 
-    ``due_at`` is the first moment at which it may go, in microseconds since the epoch; None while that is not known,
-    and then ``waits_for`` says what for.
+    ``due_at`` is the first moment at which it may go, in microseconds since the epoch, as the log's times have it; None
+    while that is not known. ``wait_us`` have to pass after it ``left`` the playlist; without ``left`` there is nothing
+    to wait for. ``waits_for`` says what it waits for beside the time, ``plan`` what has to be confirmed, if that is it.
     """
 
     batch: int
     because: Because | None
     due_at: int | None
     waits_for: str = ""
+    plan: str | None = None
+    left: Moment | None = None
+    wait_us: int = 0
+
+    def by(self, now: Moment) -> int | None:
+        """``due_at`` by the wall clock as it is now, which may have been set since: not before the wait has passed.
+
+        What has passed is measured, so a clock that is set never shortens a wait, nor prolongs one.
+        """
+        if self.due_at is None:
+            return None
+        remaining = self.wait_us - now.since(self.left) if self.left else 0
+        return now.at + remaining if remaining > 0 else min(self.due_at, now.at)
 
 
 def available_until(batch: Batch) -> int | None:
     """The end of the time for which RFC 8216 section 6.2.2 wants the batch's segments to stay (R13).
 
-    That is the moment at which the last of them left every playlist, plus the longest duration of a segment of the
-    batch, plus the duration of the longest playlist that held any of them; microseconds since the epoch. None while one
-    is still listed, or before a playlist has shown whether it is.
+    That is the moment at which the last of them left every playlist, plus the wait; microseconds since the epoch. None
+    while one is still listed, or before a playlist has shown whether it is.
     """
-    if batch.left_at is None:
-        return None
-    longest_segment = max(file.duration_ms for file in batch.files)
-    return batch.left_at + (longest_segment + batch.longest_ms) * 1000
+    return None if batch.left is None else batch.left.at + wait_us(batch)
+
+
+def wait_us(batch: Batch) -> int:
+    """How long the batch's segments have to stay after the last of them left every playlist (R13), in microseconds.
+
+    The longest duration of a segment of the batch, and the duration of the longest playlist that held any of them.
+    """
+    return (max((file.duration_ms for file in batch.files), default=0) + batch.longest_ms) * 1000
 
 
 def protected(session: Session, successor: Successor) -> int:
@@ -78,13 +96,16 @@ def due(session: Session, successor: Successor | None = None) -> tuple[Due, ...]
 
 
 def kept_files(sessions: Iterable[Session]) -> tuple[tuple[str, str], ...]:
-    """The files that these sessions still need, each with what to call its owner: StartBatch's ``occupied``."""
-    return tuple(
-        (relative_file(file.rendition, file.name), f"batch {batch.number} of session {session.session_id}")
-        for session in sessions
-        for batch in session.batches.values()
-        for file in batch.files
-    )
+    """The files whose names these sessions still hold, each with what to call its holder: StartBatch's ``occupied``."""
+    kept: list[tuple[str, str]] = []
+    for session in sessions:
+        for batch in session.batches.values():
+            holder = f"batch {batch.number} of session {session.session_id}"
+            kept += [(relative_file(file.rendition, file.name), holder) for file in batch.files]
+        if session.removal:
+            holder = f"a removal of orphans without an outcome, of session {session.session_id}"
+            kept += [(file.file, holder) for file in session.removal.files]
+    return tuple(kept)
 
 
 def _given_up(session: Session) -> bool:
@@ -92,6 +113,15 @@ def _given_up(session: Session) -> bool:
 
 
 def _due(session: Session, batch: Batch, successor: Successor) -> Due:
+    found = _due_by_time(session, batch, successor)
+    if batch.refusal is None or found.waits_for:
+        return found
+    few = f"only {batch.refusal.matching} of its {len(batch.files)} files are what was recorded"
+    confirm = f"trailkeep purge --confirm {batch.refusal.plan}"
+    return msgspec.structs.replace(found, waits_for=f"R19: {few}; look, then: {confirm}", plan=batch.refusal.plan)
+
+
+def _due_by_time(session: Session, batch: Batch, successor: Successor) -> Due:
     if batch.due is not None:
         because = Because(rule="R3", completed_batch=batch.due.batch, completed_position=batch.due.position)
         since = batch.due.at
@@ -107,8 +137,18 @@ def _due(session: Session, batch: Batch, successor: Successor) -> Due:
         since = newest.at
     if session.terms.policy.availability is Availability.OFF or session.terms.playlist_window == 0:
         return Due(batch.number, because, since)
-    left = batch
-    if batch.left_at is None and successor.published_at is not None:
-        left = msgspec.structs.replace(batch, left_at=successor.published_at)
-    until = available_until(left)
-    return Due(batch.number, because, None, LISTED) if until is None else Due(batch.number, because, max(since, until))
+    if batch.left is None and successor.published is not None:
+        longest_ms = max(batch.longest_ms, _missed_ms(session))
+        batch = msgspec.structs.replace(batch, left=successor.published, longest_ms=longest_ms)
+    if batch.left is None:
+        return Due(batch.number, because, None, LISTED)
+    wait = wait_us(batch)
+    return Due(batch.number, because, max(since, batch.left.at + wait), left=batch.left, wait_us=wait)
+
+
+def _missed_ms(session: Session) -> int:
+    """How long the session's last playlist may have been, if it was perhaps written and is not recorded."""
+    terms = session.terms
+    if session.published and session.published[1] == session.next_batch * terms.batch_size - 1:
+        return 0
+    return longest_possible_ms(session.batches.values(), terms.playlist_window)

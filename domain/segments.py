@@ -5,6 +5,7 @@ A segment's number never wraps; its file name may. Every question "is this still
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from domain.errors import Invalid
@@ -14,9 +15,8 @@ DEFAULT_PATTERN = "{rendition}_segment_%03d.ts"
 DEFAULT_WRAP = 1000
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_NUMBER = re.compile(r"%(?:0[1-9])?d")
 _LITERAL = "[A-Za-z0-9._-]{0,64}"
-_PATTERN = re.compile(r"\{rendition\}" + _LITERAL + _NUMBER.pattern + _LITERAL)
+_PATTERN = re.compile(r"\{rendition\}(" + _LITERAL + ")(%(?:0[1-9])?d)(" + _LITERAL + ")")
 
 
 def check_label(field: str, value: str) -> str:
@@ -38,17 +38,30 @@ def check_naming(naming: Naming) -> Naming:
         Invalid: the pattern or the wrap cannot do that.
 
     """
-    if not _PATTERN.fullmatch(naming.pattern) or naming.pattern.endswith(".m3u8"):
-        raise Invalid(
-            "naming.pattern",
-            naming.pattern,
-            "{rendition}, then letters, digits, '.', '_', '-' and one number such as %d or %03d; not ending in .m3u8",
-        )
+    _parts(naming.pattern)
     if naming.wrap < 0:
         raise Invalid("wrap", naming.wrap, "0 (names never repeat) or the count of numbers before they do")
     if naming.offset < 0:
         raise Invalid("naming.offset", naming.offset, "0 or more")
     return naming
+
+
+@cache
+def _parts(pattern: str) -> tuple[str, str, str]:
+    """What stands between rendition and number, the number's format, and what stands after it.
+
+    Raises:
+        Invalid: the pattern gives no names, wherever it comes from: nothing else is ever formatted with it.
+
+    """
+    match = _PATTERN.fullmatch(pattern)
+    if match is None or pattern.endswith(".m3u8"):
+        raise Invalid(
+            "naming.pattern",
+            pattern,
+            "{rendition}, then letters, digits, '.', '_', '-' and one number such as %d or %03d; not ending in .m3u8",
+        )
+    return match[1], match[2], match[3]
 
 
 def batch_numbers(batch: int, batch_size: int) -> range:
@@ -64,7 +77,8 @@ def file_number(naming: Naming, number: int) -> int:
 
 def file_name(naming: Naming, rendition: str, number: int) -> str:
     """The file name of a segment, without a directory."""
-    return naming.pattern.replace("{rendition}", rendition) % file_number(naming, number)
+    before, digits, after = _parts(naming.pattern)
+    return rendition + before + digits % file_number(naming, number) + after
 
 
 def media_sequence(naming: Naming, number: int) -> int:
@@ -104,8 +118,8 @@ def identity_of(file: SegmentFile) -> FileIdentity:
 
 def newest_number(naming: Naming, rendition: str, name: str, last: int) -> int | None:
     """The newest segment, up to ``last``, that bears a file name in a rendition; None if none ever did."""
-    before, after = _NUMBER.split(naming.pattern.replace("{rendition}", rendition))
-    match = re.fullmatch(re.escape(before) + "([0-9]+)" + re.escape(after), name)
+    before, _, after = _parts(naming.pattern)
+    match = re.fullmatch(re.escape(rendition + before) + "([0-9]+)" + re.escape(after), name)
     if match is None:
         return None
     number = int(match[1]) - naming.offset

@@ -10,23 +10,27 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from domain.batch import Batch, Completion, Purge
+from domain import leaving, repairs
+from domain.batch import Batch, Completion, Moment, Removal
 from domain.events import (
     BatchCompleted,
     BatchFailed,
     BatchStarted,
     Disposition,
+    OrphansCondemned,
+    OrphansRemoved,
     PlaylistPublished,
     PurgeFailed,
     PurgeIssued,
+    PurgeRefused,
     Recorded,
+    SegmentsLost,
     SegmentsPurged,
     SessionClosed,
     SessionOpened,
     Source,
 )
 from domain.lifecycle import BATCH_MOVES, SESSION_MOVES, BatchState, SessionState, Trigger
-from domain.segments import batch_numbers, identity_of
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -46,8 +50,9 @@ class Session(msgspec.Struct, frozen=True):
     discontinuities: int = 0
     program_end: int = 0
     published: tuple[int, int] | None = None
-    first_published_at: int | None = None
+    first_published: Moment | None = None
     disposition: Disposition | None = None
+    removal: Removal | None = None
     last_event_id: str | None = None
 
     @property
@@ -156,60 +161,6 @@ def _failed(session: Session, recorded: Recorded, event: BatchFailed) -> dict[st
     }
 
 
-def _published(session: Session, recorded: Recorded, event: PlaylistPublished) -> dict[str, Any]:
-    at, size = recorded.envelope.recorded_at, session.terms.batch_size
-    batches = dict(session.batches)
-    for number, batch in session.batches.items():
-        if batch.completed is None:
-            continue
-        numbers = batch_numbers(number, size)
-        if numbers[0] <= event.last_segment and event.first_segment <= numbers[-1]:
-            batches[number] = replace(
-                batch, listed=True, longest_ms=max(batch.longest_ms, event.duration_ms), left_at=None
-            )
-        elif numbers[-1] < event.first_segment and batch.left_at is None:
-            batches[number] = replace(batch, listed=False, left_at=at)
-    return {
-        "batches": batches,
-        "published": (event.first_segment, event.last_segment),
-        "first_published_at": at if session.first_published_at is None else session.first_published_at,
-    }
-
-
-def _purge_issued(session: Session, recorded: Recorded, event: PurgeIssued) -> dict[str, Any]:
-    envelope, before = recorded.envelope, session.batches[event.batch]
-    purge = Purge(
-        purge_id=event.purge_id,
-        event_id=envelope.event_id,
-        correlation_id=envelope.correlation_id,
-        because=event.because,
-        issued_at=envelope.recorded_at,
-        files=tuple(identity_of(file) for file in before.files),
-    )
-    batch = replace(before, state=BATCH_MOVES[before.state, Trigger.ISSUE_PURGE], purge=purge)
-    return {"batches": {**session.batches, event.batch: batch}}
-
-
-def _purge_failed(session: Session, recorded: Recorded, event: PurgeFailed) -> dict[str, Any]:
-    before = session.batches[event.batch]
-    assert before.purge is not None
-    left = {remaining.name for remaining in event.remaining}
-    purge = replace(
-        before.purge,
-        files=tuple(file for file in before.purge.files if file.file in left),
-        attempt=event.attempt + 1,
-        retry_at=event.retry_at,
-    )
-    batch = replace(before, state=BATCH_MOVES[before.state, Trigger.PURGE_FAILED], purge=purge)
-    return {"batches": {**session.batches, event.batch: batch}}
-
-
-def _purged(session: Session, recorded: Recorded, event: SegmentsPurged) -> dict[str, Any]:
-    batches = dict(session.batches)
-    assert BATCH_MOVES[batches.pop(event.batch).state, Trigger.PURGED] is BatchState.PURGED
-    return {"batches": batches, "purged": session.purged + 1}
-
-
 def _closed(session: Session, recorded: Recorded, event: SessionClosed) -> dict[str, Any]:
     return {"state": SESSION_MOVES[session.state, Trigger.CLOSE], "disposition": event.disposition}
 
@@ -219,10 +170,14 @@ _CHANGES: dict[type, Callable[[Session, Recorded, Any], dict[str, Any]]] = {
     BatchStarted: _started,
     BatchCompleted: _completed,
     BatchFailed: _failed,
-    PlaylistPublished: _published,
-    PurgeIssued: _purge_issued,
-    PurgeFailed: _purge_failed,
-    SegmentsPurged: _purged,
+    PlaylistPublished: leaving.published,
+    PurgeIssued: leaving.purge_issued,
+    PurgeRefused: leaving.purge_refused,
+    PurgeFailed: leaving.purge_failed,
+    SegmentsPurged: leaving.purged,
+    SegmentsLost: repairs.lost,
+    OrphansCondemned: repairs.condemned,
+    OrphansRemoved: repairs.removed,
     SessionClosed: _closed,
 }
 

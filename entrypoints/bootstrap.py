@@ -1,23 +1,31 @@
 """The one place that joins adapters: from a database URL to everything that a command needs."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from application.explanations import Explainer
 from application.generation import Generation
 from application.handlers import Handler
+from application.log_check import LogCheck
+from application.losses import Losses
+from application.orphans import OrphanRemover
 from application.publisher import Publisher
 from application.purger import Purger
 from application.queries import Queries
 from application.read_model_projector import ReadModelProjector
 from application.recovery import Recoverer
 from application.retention_projector import RetentionProjector
+from application.roots import Roots
 from application.sealer import Sealer
 from application.sessions import Sessions
 from application.verify import Verifier
+from application.witnesses import Witnesses
 from domain.errors import StoreUnavailable
-from entrypoints.settings import DATABASE_FILE, home
+from entrypoints.places import DATABASE_FILE, home
 from entrypoints.world import SystemClock, Uuids, worker_name
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
@@ -45,27 +53,64 @@ class App:
         self.read_models = SqlReadModels(self.engine)
         self.sessions = Sessions(self.log, self.ids)
         self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker_name())
-        self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists)
-        self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.clock, self.ids, store_id)
-        self.retention = RetentionProjector(self.log, self.sessions, self.agenda, self.purger, self.clock)
+        self.roots = Roots(self.log, self.handler, self.files, store_id)
+        self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
+        self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.roots, self.clock, self.ids)
+        self.log_check = LogCheck(
+            self.log, self.seals, Witnesses(self.sessions, self.read_models, self.playlists).require_newest
+        )
+        self.retention = RetentionProjector(
+            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock
+        )
         self.read_model_projector = ReadModelProjector(self.log, self.read_models)
         self.sealer = Sealer(self.log, self.seals)
         self.generation = Generation(
-            self.handler, self.sessions, self.publisher, self.files, self.read_models, self.ids, store_id
+            self.handler,
+            self.sessions,
+            self.publisher,
+            self.files,
+            self.roots,
+            self.read_models,
+            self.ids,
+            store_id,
+        )
+        self.losses = Losses(self.log_check, self.handler, self.sessions, self.publisher, self.files, self.roots)
+        self.orphans = OrphanRemover(
+            self.log,
+            self.log_check,
+            self.handler,
+            self.sessions,
+            self.files,
+            self.playlists,
+            self.roots,
+            self.ids,
         )
         self.recoverer = Recoverer(
             self.sessions,
             self.generation,
             self.publisher,
+            self.roots,
             self.retention,
             self.read_model_projector,
             self.read_models,
             self.sealer,
             self.files,
+            self.orphans,
         )
-        self.queries = Queries(self.log, self.sessions, self.read_models, self.files, store_id)
-        self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files)
-        self.verifier = Verifier(self.log, self.seals, self.files, store_id)
+        self.queries = Queries(self.log, self.sessions, self.read_models, self.roots, self.clock)
+        self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files, self.playlists)
+        self.verifier = Verifier(
+            self.log,
+            self.seals,
+            self.sessions,
+            self.files,
+            self.playlists,
+            self.roots,
+            self.read_models,
+            self.agenda,
+            self.clock,
+            time.sleep,
+        )
 
     def close(self) -> None:
         """Give the database back."""
@@ -98,15 +143,27 @@ def opened(url: str | None, say: Callable[[str], None] = lambda _: None) -> Iter
 
 
 def prepare_embedded(url: str, say: Callable[[str], None]) -> None:
-    """Make the directory of an embedded database and bring its schema to the head, saying what was done."""
-    path = Path(url.partition(":///")[2])
-    engine = open_engine(url)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """Bring the schema of an embedded database to the head, saying what was done."""
+    with embedded(url) as engine:
         before = schema.current(engine)
         if before != schema.HEAD:
             schema.upgrade(engine)
-            say(f"database {path}: " + (f"upgraded from {before}" if before else "made") + f", schema {schema.HEAD}")
+            done = f"upgraded from {before}" if before else "made"
+            say(f"database {engine.url.database}: {done}, schema {schema.HEAD}")
+
+
+@contextmanager
+def embedded(url: str) -> Iterator[Engine]:
+    """The engine of an embedded database, whose directory is made.
+
+    Raises:
+        StoreUnavailable: it cannot be made.
+
+    """
+    engine = open_engine(url)
+    try:
+        Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        yield engine
     except OSError as error:
         raise StoreUnavailable(url, str(error)) from None
     finally:

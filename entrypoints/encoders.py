@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from domain.errors import Invalid
-from entrypoints.settings import ChannelConfig
+from entrypoints.places import expanded
+from entrypoints.settings import ChannelConfig, milliseconds
+from entrypoints.toml_errors import of_channel
 from media.bars_and_tone import BarsAndTone
 from media.encoder_settings import EncoderSettings, RenditionSettings
 from media.ffmpeg import FfmpegEncoder, find_ffmpeg
@@ -26,8 +29,14 @@ def encoder_for(channel: ChannelConfig, directory: Path) -> FfmpegEncoder:
         Invalid: a setting or a source file cannot be used.
 
     """
-    settings = EncoderSettings(renditions=channel.rendition, preset=channel.preset, frame_rate=channel.frame_rate)
-    return FfmpegEncoder(ffmpeg(), settings, _material(channel.source.files, directory))
+    with of_channel(channel.name):
+        settings = EncoderSettings(renditions=channel.rendition, preset=channel.preset, frame_rate=channel.frame_rate)
+        segment_ms = milliseconds("segment_seconds", Decimal(channel.segment_seconds))
+        if not BatchGrid(range(1), segment_ms, settings.frame_rate).holds_frames:
+            raise Invalid(
+                "segment_seconds", str(channel.segment_seconds), f"a frame or more: 1/{settings.frame_rate} s"
+            )
+        return FfmpegEncoder(ffmpeg(), settings, _material(channel.source.files, directory))
 
 
 def picture_encoder(rendition: str) -> FfmpegEncoder:
@@ -38,7 +47,7 @@ def picture_encoder(rendition: str) -> FfmpegEncoder:
 def _material(files: Sequence[str], directory: Path) -> BarsAndTone | SourceLoop:
     if not files:
         return BarsAndTone()
-    paths = [directory / Path(file).expanduser() for file in files]
+    paths = [directory / expanded("source.files", file) for file in files]
     for path in paths:
         if not path.is_file():
             raise Invalid("source.files", str(path), "an existing media file")

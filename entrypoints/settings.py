@@ -1,31 +1,31 @@
-"""What users say: the environment and the configuration file of `trailkeep run`, checked before anything is touched."""
+"""What users say in the configuration file of `trailkeep run` and in options, checked before anything is touched."""
 
-import os
-import re
 import tomllib
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
 from application.generation import Terms
-from application.producer import Pace, ProducerSettings
-from domain.errors import Invalid, NotFound
-from domain.events import Availability, Policy
+from application.pace import Pace
+from application.producer import ProducerSettings
+from domain.commands import OpenSession
+from domain.decisions import decide
+from domain.errors import Invalid
+from domain.events import Availability, MediaRoot, Naming, Policy
 from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP
+from domain.session import Session
+from entrypoints.places import media_root
+from entrypoints.toml_errors import invalid, of_channel
 from media.encoder_settings import RenditionSettings
 
-DATABASE_FILE = "trailkeep.db"
+LONGEST_CONFIG = 2**20
 
+NEWEST = 2**63 - 1
+"""The greatest number that the database and an event can hold."""
 
-def home(environment: Mapping[str, str] = os.environ) -> Path:
-    """Trailkeep's data directory: TRAILKEEP_HOME, or the user's data directory (XDG Base Directory)."""
-    if given := environment.get("TRAILKEEP_HOME"):
-        return Path(given).expanduser().absolute()
-    base = environment.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser().absolute() / "trailkeep"
+Count = Annotated[int, msgspec.Meta(ge=-NEWEST - 1, le=NEWEST)]
 
 
 def seconds(value: str) -> Decimal:
@@ -53,18 +53,6 @@ def milliseconds(field: str, seconds: Decimal) -> int:
     return int(seconds * 1000)
 
 
-def media_root(given: str, directory: Path) -> str:
-    """The real path of a media root; a relative one is relative to ``directory``.
-
-    Raises:
-        Invalid: it is empty, which would silently mean ``directory`` itself.
-
-    """
-    if not given:
-        raise Invalid("root", given, "the path of a directory")
-    return str((directory / Path(given).expanduser()).resolve())
-
-
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``files`` to play in a loop; without any, a test picture with a running clock and a tone."""
 
@@ -76,21 +64,21 @@ class ChannelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     name: str
     root: str
-    batch_size: int
+    batch_size: Count
     segment_seconds: int | Decimal = 2
-    wrap: int = DEFAULT_WRAP
+    wrap: Count = DEFAULT_WRAP
     pattern: str = DEFAULT_PATTERN
-    playlist_window: int | None = None
-    keep_previous: int = 1
+    playlist_window: Count | None = None
+    keep_previous: Count = 1
     availability: Availability = Availability.RFC8216
     pace: Pace = Pace.WALLCLOCK
-    trigger_threshold: int | None = None
-    min_free_bytes: int = 0
-    max_failures: int = 5
+    trigger_threshold: Count | None = None
+    min_free_bytes: Count = 0
+    max_failures: Count = 5
     source: SourceConfig = SourceConfig()
     rendition: tuple[RenditionSettings, ...]
     preset: str = "veryfast"
-    frame_rate: int = 25
+    frame_rate: Count = 25
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,22 +92,34 @@ def load_config(path: Path) -> Config:
     """Read and check a configuration file; relative paths in it are relative to its directory.
 
     Raises:
-        NotFound: there is no such file.
-        Invalid: it is not TOML, or a value of it breaks a rule.
+        Invalid: there is no such file, it is not TOML, or a value of it breaks a rule.
+        Refused: the names of a channel's segments would have to collide (R5).
 
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except FileNotFoundError:
-        raise NotFound("config", str(path), "a readable TOML file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raw = tomllib.loads(_text(path), parse_float=Decimal)
+    except OSError as error:
+        raise Invalid("config", str(path), f"a readable TOML file ({error.strerror})") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise Invalid("config", str(path), f"a readable TOML file ({error})") from None
     try:
         config = msgspec.convert(raw, Config, builtin_types=(Decimal,))
     except msgspec.ValidationError as error:
-        raise _invalid(str(error), raw) from None
+        raise invalid(str(error), raw, ChannelConfig) from None
     _check(config)
+    for channel in config.channel:
+        with of_channel(channel.name):
+            check(terms_of(channel, path.parent.absolute()))
     return config
+
+
+def _text(path: Path) -> str:
+    """What the file says; it may be a pipe, but not one without an end."""
+    with path.open("rb") as file:
+        content = file.read(LONGEST_CONFIG + 1)
+    if len(content) > LONGEST_CONFIG:
+        raise Invalid("config", str(path), f"a TOML file of at most {LONGEST_CONFIG} bytes")
+    return content.decode()
 
 
 def terms_of(channel: ChannelConfig, directory: Path) -> Terms:
@@ -136,6 +136,28 @@ def terms_of(channel: ChannelConfig, directory: Path) -> Terms:
         playlist_window=default_window(channel.batch_size, channel.keep_previous) if window is None else window,
         policy=Policy(keep_previous=channel.keep_previous, availability=channel.availability),
     )
+
+
+def check(terms: Terms) -> None:
+    """Return if a session can live by these terms; no database and no disk is needed to tell.
+
+    Raises:
+        Invalid: one of them can never hold.
+        Refused: its names would have to collide (R5).
+
+    """
+    command = OpenSession(
+        channel=terms.channel,
+        ordinal=1,
+        media_root=MediaRoot(path=terms.root, root_id=""),
+        batch_size=terms.batch_size,
+        renditions=terms.renditions,
+        naming=Naming(pattern=terms.pattern, wrap=terms.wrap),
+        segment_ms=terms.segment_ms,
+        playlist_window=terms.playlist_window,
+        policy=terms.policy,
+    )
+    decide(Session(""), command)
 
 
 def default_window(batch_size: int, keep_previous: int = 1) -> int:
@@ -175,20 +197,3 @@ def _check(config: Config) -> None:
             raise Invalid(f"{field}.min_free_bytes", channel.min_free_bytes, "0 or more bytes")
         if channel.max_failures < 1:
             raise Invalid(f"{field}.max_failures", channel.max_failures, "1 or more")
-
-
-def _invalid(message: str, raw: dict[str, Any]) -> Invalid:
-    """A msgspec message (``Expected `int`, got `str` - at `$.channel[0].wrap` ``) as field, value and rule."""
-    rule, _, path = message.partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
-    if (unknown := re.search(r"unknown field `(.+?)`", rule)) or (
-        unknown := re.search(r"missing required field `(.+?)`", rule)
-    ):
-        path = f"{path}.{unknown[1]}".lstrip(".")
-    value: Any = raw
-    for key in re.findall(r"[^.\[\]]+", path):
-        try:
-            value = value[int(key)] if isinstance(value, list) else value[key]
-        except (KeyError, IndexError, TypeError, ValueError):
-            value = None
-    return Invalid(path or "config", value, rule)

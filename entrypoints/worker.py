@@ -3,15 +3,17 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 
 import msgspec
 import structlog
 
-from application.ports import Encoder
+from application.ports import EncodedSegment, Encoder
 from application.producer import Producer, ProducerSettings
-from domain.errors import StoreUnavailable, TrailkeepError
+from application.retention_projector import Round
+from domain.errors import LogDamaged, StoreUnavailable, TrailkeepError
 from domain.events import Recorded
 from entrypoints.bootstrap import App
 
@@ -31,13 +33,17 @@ class Production(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Produces channels and projects the log until it is told to stop, or until every producer has ended."""
+    """Produces channels and projects the log until it is told to stop, or until every producer has ended.
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    ``on_segment`` hears of each segment as it is closed, with its session and batch, in the thread of its producer.
+    """
+
+    def __init__(self, app: App, on_segment: Callable[[str, int, EncodedSegment], None] = lambda *_: None) -> None:
+        self._app, self._on_segment = app, on_segment
         self._stopping = threading.Event()
         self._produced = threading.Event()
         self._errors: dict[str, TrailkeepError] = {}
+        self._damage: LogDamaged | None = None
         self._fatal: BaseException | None = None
 
     def stop(self) -> None:
@@ -50,16 +56,21 @@ class Worker:
         productions: Sequence[Production],
         batches: int | None,
         tell: Callable[[Recorded], None],
+        after: int | None = None,
     ) -> dict[str, TrailkeepError]:
         """Produce ``batches`` batches of each channel (None: until stopped), telling every event as it is recorded.
 
+        It begins with the event after position ``after``; with the next one, if there is none given.
         Without productions it only projects, until it is stopped. Returns why producers gave up, by channel.
 
+        A damaged log stops the projectors, and so all purging, at once; producers go on while it can be appended to.
+
         Raises:
-            TrailkeepError: the projectors met something that they cannot go on from.
+            LogDamaged: that happened; it is raised when the producers have ended.
+            TrailkeepError: the projectors met something else that they cannot go on from.
 
         """
-        follower = _Follower(self._app, tell)
+        follower = _Follower(self._app, tell, self._app.log.head() if after is None else after)
         producers = [
             threading.Thread(target=self._produce, args=(one, batches), name=f"producer {one.channel}")
             for one in productions
@@ -68,14 +79,22 @@ class Worker:
         with _stopping_on_signals(self.stop):
             for thread in (projectors, *producers):
                 thread.start()
-            while any(thread.is_alive() for thread in producers or [projectors]):
-                follower.wait(POLL_S / 2)
-            self._produced.set()
-            self._app.signal.notify()
-            projectors.join()
+            try:
+                while any(thread.is_alive() for thread in producers or [projectors]):
+                    follower.wait(POLL_S / 2)
+            except BaseException:
+                self.stop()  # nobody reads along any more: end in order, and say why
+                raise
+            finally:
+                for thread in producers:
+                    thread.join()
+                self._produced.set()
+                self._app.signal.notify()
+                projectors.join()
         follower.catch_up()
-        if self._fatal is not None:
-            raise self._fatal
+        for error in (self._fatal, self._damage, follower.damage):
+            if error is not None:
+                raise error
         return self._errors
 
     def _produce(self, one: Production, batches: int | None) -> None:
@@ -85,11 +104,13 @@ class Worker:
             one.settings,
             one.encoder,
             app.generation,
+            app.publisher,
             app.sessions,
             app.files,
             app.clock,
             self._stopping,
             app.signal,
+            partial(self._on_segment, one.session_id),
         )
         try:
             producer.run(batches)
@@ -102,19 +123,27 @@ class Worker:
 
     def _project(self) -> None:
         """Purge first: it is what waits for nobody; then the read models and the seal."""
-        app = self._app
+        app, said = self._app, ""
         try:
             while True:
                 last = self._stopping.is_set() or self._produced.is_set()
                 try:
                     project(app)
+                    if said:
+                        log.info("the projectors go on")
+                    said = ""
                 except StoreUnavailable as error:
-                    log.warning("the projectors pause", reason=str(error))
+                    if str(error) != said:
+                        log.warning("the projectors pause", reason=str(error))
+                    said = str(error)
                     if last:
                         raise
                 if last:
                     return
                 app.signal.wait(self._sleep())
+        except LogDamaged as damage:
+            log.error("purging stops: the log is damaged", reason=str(damage))
+            self._damage = damage
         except BaseException as error:
             self._fatal = error
             self.stop()
@@ -128,30 +157,35 @@ class Worker:
         return POLL_S if due_at is None else min(POLL_S, max(0.01, (due_at - self._app.clock.now()) / 1e6))
 
 
-def project(app: App) -> tuple[Recorded, ...]:
+def project(app: App, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
     """Issue and carry out what is due, then bring the read models and the seal to the head."""
-    done = app.retention.run_once()
+    done = app.retention.run_once(progress)
     app.read_model_projector.catch_up()
     app.sealer.catch_up()
-    return done.recorded
+    return done
 
 
 class _Follower:
-    """Reads the log along, from the head that it found."""
+    """Reads the log along from a position, up to what is damaged, and tells each event once."""
 
-    def __init__(self, app: App, tell: Callable[[Recorded], None]) -> None:
-        self._app, self._tell = app, tell
-        self._position = app.log.head()
+    def __init__(self, app: App, tell: Callable[[Recorded], None], after: int) -> None:
+        self._app, self._tell, self._position = app, tell, after
+        self.damage: LogDamaged | None = None
 
     def wait(self, timeout: float) -> None:
+        """What cannot be read now is told later: the producers and the projectors say why."""
         self._app.signal.wait(timeout)
-        self.catch_up()
+        with suppress(StoreUnavailable):
+            self.catch_up()
 
     def catch_up(self) -> None:
-        while page := self._app.log.read(after=self._position):
-            for recorded in page:
-                self._tell(recorded)
-            self._position = page[-1].position
+        try:
+            while self.damage is None and (page := self._app.log.read(after=self._position)):
+                for recorded in page:
+                    self._position = recorded.position
+                    self._tell(recorded)
+        except LogDamaged as damage:
+            self.damage = damage
 
 
 @contextmanager

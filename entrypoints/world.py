@@ -4,16 +4,28 @@ import os
 import socket
 import time
 import uuid
+from pathlib import Path
 
 import uuid_utils
 
+from domain.events import Uptime
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 class SystemClock:
-    """The wall clock."""
+    """The wall clock and the machine's uptime."""
+
+    def __init__(self) -> None:
+        self._boot = BOOT_ID.read_text(encoding="ascii").strip()
 
     def now(self) -> int:
         """Microseconds since the epoch, UTC."""
         return time.time_ns() // 1000
+
+    def uptime(self) -> Uptime:
+        """Time since the kernel started, with what it slept: no process and no operator can set it."""
+        return Uptime(boot=self._boot, us=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000)
 
 
 class Uuids:
@@ -24,8 +36,8 @@ class Uuids:
         return str(uuid_utils.uuid7())
 
     def derive(self, namespace: str, name: str) -> str:
-        """A UUIDv5 (RFC 9562 section 5.5)."""
-        return str(uuid.uuid5(uuid.UUID(namespace), name))
+        """A UUIDv5 (RFC 9562 section 5.5); what is not Unicode in the name, which somebody typed, counts as escapes."""
+        return str(uuid.uuid5(uuid.UUID(namespace), name.encode(errors="backslashreplace").decode()))
 
 
 def worker_name() -> str:

@@ -13,7 +13,7 @@ from typing import Self
 
 from domain.errors import Invalid, Refused, RootSuspect
 from domain.segments import check_label
-from media.durable import errno_name, flush, suspecting
+from media.durable import errno_name, flush, is_passing, suspecting, unavailable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _IN_THE_PLACE = {
@@ -33,6 +33,19 @@ def split_file(file: str) -> tuple[str, str]:
     if {rendition, name} & {"", ".", ".."} or "/" in name or not file.isprintable():
         raise Invalid("file", file, "RENDITION/NAME: two names of printable characters, neither of them '.' or '..'")
     return rendition, name
+
+
+def split_path(file: str) -> tuple[str, str]:
+    """Directory and name of a file that is anywhere below its channel's directory, and given relative to that.
+
+    Raises:
+        Invalid: a part of it is hidden, or not a name.
+
+    """
+    directory, _, name = file.rpartition("/")
+    if any(not part or part.startswith(".") for part in file.split("/")) or not file.isprintable():
+        raise Invalid("file", file, "a path below the channel's directory, of printable names without a leading dot")
+    return directory, name
 
 
 def open_beneath(parent: int, name: str) -> int:
@@ -59,6 +72,7 @@ def opened_root(root: str) -> Iterator[int]:
     Raises:
         Invalid: the path is not absolute.
         RootSuspect: it is missing, not accessible or not a directory.
+        RootUnavailable: it cannot be opened now.
 
     """
     _check_path(root)
@@ -78,7 +92,7 @@ def make_root(root: str) -> None:
 
     Raises:
         Invalid: the path is not absolute.
-        RootSuspect: it cannot be made.
+        RootUnavailable: it cannot be made.
 
     """
     _check_path(root)
@@ -94,8 +108,8 @@ def make_root(root: str) -> None:
 
 
 def _check_path(root: str) -> None:
-    if not Path(root).is_absolute() or "\0" in root:
-        raise Invalid("media_root", root, "an absolute path")
+    if not Path(root).is_absolute() or not root.isprintable():
+        raise Invalid("media_root", root, "an absolute path of printable characters")
 
 
 class ChannelDirectories:
@@ -105,7 +119,7 @@ class ChannelDirectories:
         self.path, self._name = root, check_label("channel", channel)
         self._stack = ExitStack()
         self._channel: int | None = None
-        self._renditions: dict[str, int] = {}
+        self._inner: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self.root = self._stack.enter_context(opened_root(self.path))
@@ -122,34 +136,39 @@ class ChannelDirectories:
 
     def rendition(self, name: str) -> int:
         """The directory of one of its renditions. Errors as `open_beneath`."""
-        if name not in self._renditions:
-            self._renditions[name] = self._keep(open_beneath(self.channel(), name))
-        return self._renditions[name]
+        return self.inner(name)
 
-    def nearest(self, rendition: str) -> int:
-        """The rendition's directory or, where that is missing, the one whose entries say so."""
-        with suppress(FileNotFoundError):
-            return self.rendition(rendition)
-        with suppress(FileNotFoundError):
+    def inner(self, path: str) -> int:
+        """The directory at a path below it, empty for its own. Errors as `open_beneath`, for each part of the path."""
+        if not path:
             return self.channel()
-        return self.root
+        if path not in self._inner:
+            above, _, name = path.rpartition("/")
+            self._inner[path] = self._keep(open_beneath(self.inner(above), name))
+        return self._inner[path]
+
+    def nearest(self, path: str) -> int:
+        """The directory at the path or, where that is missing, the one whose entries say so."""
+        with suppress(FileNotFoundError):
+            return self.inner(path)
+        return self.nearest(path.rpartition("/")[0]) if path else self.root
 
     def make_channel(self) -> None:
         """Make the channel's directory, durably, unless it is there.
 
         Raises:
-            Refused: it cannot be made, or something else is in its place.
-            RootSuspect: the root could not be flushed.
+            Refused: it may not be made, or something else is in its place.
+            RootUnavailable: it cannot be made now, or the root could not be flushed.
 
         """
-        with _refusing("channel", self._name):
+        with _refusing(self.path, "channel", self._name):
             _make(self.root, self._name)
             self.channel()
         flush(self.root, self.path, "its directory")
 
     def make_rendition(self, name: str) -> None:
         """Make a rendition's directory in the channel's, as `make_channel` does."""
-        with _refusing("rendition", name):
+        with _refusing(self.path, "rendition", name):
             _make(self.channel(), check_label("rendition", name))
             self.rendition(name)
         flush(self.channel(), self.path, f"the directory of channel {self._name}")
@@ -165,10 +184,12 @@ def _make(parent: int, name: str) -> None:
 
 
 @contextmanager
-def _refusing(field: str, value: str) -> Iterator[None]:
+def _refusing(root: str, field: str, value: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_passing(error):
+            raise unavailable(root, f"the directory of {field} {value} cannot be made", error) from error
         name = errno_name(error)
         reason = _IN_THE_PLACE.get(name, f"its directory cannot be made: {name}")
         raise Refused("R20", field, value, reason) from error

@@ -6,7 +6,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from domain.errors import FlushFailed, RootSuspect
+from domain.errors import FlushFailed, RootSuspect, RootUnavailable
+
+_PASSING = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK),
+    *(errno.EAGAIN, errno.EINTR),
+}
+"""A disk without room or write-protected, a machine without descriptors, memory or locks, a call to be made again."""
 
 
 def errno_name(error: OSError) -> str:
@@ -14,13 +21,37 @@ def errno_name(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, str(error.errno))
 
 
+class NotFlushed(OSError):
+    """A file of ours could not be flushed to disk: what was written may be lost, and only this error tells of it."""
+
+
+def is_passing(error: OSError) -> bool:
+    """Whether it tells of the state of the disk or the machine, and nothing of the file that was asked for."""
+    return error.errno in _PASSING and not isinstance(error, NotFlushed)
+
+
 @contextmanager
 def suspecting(root: str, what: str) -> Iterator[None]:
-    """Turn an OSError inside the block into RootSuspect: ``what`` says what could not be done."""
+    """Turn an OSError inside the block into the error of ours that it means: ``what`` says what could not be done.
+
+    Raises:
+        RootUnavailable: the disk is full or read-only, or the machine lacks something.
+        FlushFailed: it was `NotFlushed`.
+        RootSuspect: it was anything else.
+
+    """
     try:
         yield
     except OSError as error:
-        raise RootSuspect(root, f"{what}: {errno_name(error)}") from error
+        if is_passing(error):
+            raise unavailable(root, what, error) from error
+        kind = FlushFailed if isinstance(error, NotFlushed) else RootSuspect
+        raise kind(root, f"{what}: {errno_name(error)}") from error
+
+
+def unavailable(root: str, what: str, error: OSError) -> RootUnavailable:
+    """What an error that `is_passing` means; with the system's own words, for it is what an operator has to mend."""
+    return RootUnavailable(root, f"{what}: {errno_name(error)} ({os.strerror(error.errno or 0)})")
 
 
 def flush(descriptor: int, root: str, what: str) -> None:
@@ -41,19 +72,34 @@ def write_new(directory: int, name: str, content: bytes) -> None:
     """Make a file that does not exist yet and flush its content; its name is durable once the directory is flushed.
 
     Raises:
-        OSError: it exists, or it could not be written; then it is removed again.
+        NotFlushed: it could not be flushed.
+        OSError: it exists, or it could not be written; for want of room also where only the flush tells of that.
+            In each case it is removed again.
 
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(name, flags, 0o644, dir_fd=directory), "wb") as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            with suppress(OSError):
-                os.unlink(name, dir_fd=directory)
+    descriptor = os.open(name, flags, 0o644, dir_fd=directory)
+    try:
+        rest = content
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        _flush_new(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=directory)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _flush_new(descriptor: int) -> None:
+    """Where blocks are allocated late, or by a server, the flush is what finds no room; nobody relied on the file."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise
+        raise NotFlushed(error.errno, error.strerror) from error
 
 
 def open_to_read(directory: int, name: str) -> int:

@@ -5,8 +5,9 @@ import hashlib
 import re
 import shutil
 import signal
+import stat
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -66,13 +67,14 @@ class FfmpegEncoder:
         """Make the batch, calling ``on_segment`` for each segment as it is closed.
 
         Raises:
-            EncoderFailed: the material changed since it was described, ffmpeg failed or made something else than the
-                batch, or ``stopped`` became true.
+            EncoderFailed: the material changed since it was described, something that is not ours to overwrite bears
+                a name of the batch, ffmpeg failed or made something else than the batch, or ``stopped`` became true.
 
         """
         grid = BatchGrid(plan.numbers, plan.segment_ms, self._settings.frame_rate)
         if not grid.holds_frames:
             raise EncoderFailed(f"segments of {plan.segment_ms} ms are shorter than a frame: 1/{grid.frame_rate} s")
+        _check_in_the_way(plan)
         inputs, script = self._graph(plan, grid)
         progress = [_Progress(plan, grid, rendition, on_segment) for rendition in plan.renditions]
         with ExitStack() as stack:
@@ -99,6 +101,17 @@ class FfmpegEncoder:
         if missing := [name for name in plan.renditions if name not in by_name]:
             raise EncoderFailed(f"renditions: {missing} of the session are not in the encoder's settings")
         return [by_name[name] for name in plan.renditions]
+
+
+def _check_in_the_way(plan: BatchPlan) -> None:
+    """A link would be written through, a FIFO waited for, and a file overwritten under all of its names."""
+    for file in plan.files:
+        with suppress(FileNotFoundError):
+            status = Path(plan.directory, file.file).lstat()
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                raise EncoderFailed(
+                    f"{file.file} is in the way: it is no regular file, or has another name too, and stays as it is"
+                )
 
 
 class _Progress:

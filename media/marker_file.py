@@ -1,17 +1,17 @@
 """The marker file of a media root: one line of JSON that says whose root it is (R17)."""
 
 import os
-import secrets
-from contextlib import suppress
 
 import msgspec
 
 from application.ports import Marker
 from domain.errors import RootSuspect
+from media import locks
 from media.directories import make_root, opened_root
 from media.durable import flush, read_regular, suspecting, write_new
 
 MARKER_FILE = ".trailkeep-root"
+_TEMPORARY = f"{MARKER_FILE}.new"
 _LONGEST = 4096
 
 
@@ -29,28 +29,58 @@ def read(root: str) -> Marker | None:
 def adopt(root: str, marker: Marker) -> Marker:
     """Make the root's directory and give it this marker, durably, where there is none; return the marker it has.
 
+    Of those who try at once, the root's lock lets one after the other.
+
     Raises:
-        RootSuspect: the root or its marker cannot be made, or there is a marker that cannot be read or understood.
+        RootUnavailable: the root or its marker cannot be made.
+        RootSuspect: there is a marker that cannot be read or understood.
 
     """
     make_root(root)
-    with opened_root(root) as directory:
-        while (found := _read(root, directory)) is None:
+    with locks.exclusive(root), opened_root(root) as directory:
+        found = _read(root, directory)
+        if found is None:
             with suspecting(root, f"its marker {MARKER_FILE} cannot be made"):
                 _create(directory, msgspec.json.encode(marker) + b"\n")
+            found = marker
         flush(directory, root, "its directory")
         return found
 
 
+def replace(root: str, marker: Marker) -> None:
+    """Give a root that is there this marker in the place of any other, atomically and durably.
+
+    Raises:
+        RootSuspect: the root is missing, or the marker cannot be written.
+
+    """
+    with locks.exclusive(root), opened_root(root) as directory:
+        with suspecting(root, f"its marker {MARKER_FILE} cannot be written"):
+            _create(directory, msgspec.json.encode(marker) + b"\n")
+        flush(directory, root, "its directory")
+
+
+def device(root: str) -> str:
+    """The id of the filesystem that the root is on (statvfs(3) f_fsid), 16 hexadecimal digits.
+
+    Unlike a device number it outlives a reboot where the filesystem has an id of its own, as ext4 and btrfs have.
+
+    Raises:
+        RootSuspect: the root is missing, or does not say.
+
+    """
+    with opened_root(root) as directory, suspecting(root, "its filesystem is not known"):
+        return f"{os.statvfs(directory).f_fsid:016x}"
+
+
 def _create(directory: int, line: bytes) -> None:
-    """Give the root its marker whole or not at all; of two who try at once, one succeeds and the other's is dropped."""
-    temporary = f"{MARKER_FILE}.{secrets.token_hex(8)}"
-    write_new(directory, temporary, line)
+    """Give the root its marker whole or not at all. Who holds the root may drop what one who died left behind."""
     try:
-        with suppress(FileExistsError):
-            os.link(temporary, MARKER_FILE, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-    finally:
-        os.unlink(temporary, dir_fd=directory)
+        write_new(directory, _TEMPORARY, line)
+    except FileExistsError:
+        os.unlink(_TEMPORARY, dir_fd=directory)
+        write_new(directory, _TEMPORARY, line)
+    os.rename(_TEMPORARY, MARKER_FILE, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def _read(root: str, directory: int) -> Marker | None:

@@ -1,27 +1,16 @@
 """The playlists of a channel on local disk: replaced atomically and durably, never listing a file that is not there."""
 
 import os
-import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
-from application.ports import MediaPlaylist, Playlists
-from domain.errors import RootSuspect
-from domain.segments import check_label, relative_file
-from media.directories import ChannelDirectories, split_file
-from media.durable import flush, read_regular, suspecting, write_new
-from media.playlist_text import (
-    Listing,
-    media_playlist_name,
-    parse_media,
-    playable,
-    render_master,
-    render_media,
-)
-
-MASTER_PLAYLIST = "master.m3u8"
-_LONGEST = 16 * 2**20
+from application.ports import MediaPlaylist, PlaylistDifference, Playlists, Shown
+from domain.segments import relative_file
+from media.directories import ChannelDirectories
+from media.durable import flush, suspecting, write_new
+from media.playlist_check import differences, shown
+from media.playlist_draft import Draft, is_there, media_draft, read_playlist
+from media.playlist_text import MASTER_PLAYLIST, media_playlist_name, parse_media, render_master
 
 
 class PlaylistFiles(Playlists):
@@ -39,22 +28,35 @@ class PlaylistFiles(Playlists):
             Invalid: the name of a rendition or a segment is not one.
             RootSuspect: a playlist on disk is ahead of this one (its log was lost or put back), is not a regular file,
                 or cannot be read, written or flushed.
+            RootUnavailable: one cannot be written now; those that were not replaced are what they were.
 
         """
         with ChannelDirectories(root, channel) as directories:
-            drafts = [_media_draft(directories, channel, playlist) for playlist in playlists]
+            drafts = [media_draft(directories, channel, playlist) for playlist in playlists]
             with suspecting(root, f"{channel} cannot be opened"):
                 top = directories.channel()
-            before = _read(root, top, channel, MASTER_PLAYLIST)
-            drafts.append(_Draft(top, channel, MASTER_PLAYLIST, before, render_master(playlists)))
+            before = read_playlist(root, top, channel, MASTER_PLAYLIST)
+            drafts.append(Draft(top, channel, MASTER_PLAYLIST, before, render_master(playlists)))
             # What the channel no longer has, an operator may have removed.
             still_there = [playlist for playlist in retired if _has_directory(directories, channel, playlist.rendition)]
-            drafts += [_media_draft(directories, channel, playlist) for playlist in still_there]
+            drafts += [media_draft(directories, channel, playlist) for playlist in still_there]
             for draft in drafts:
                 _replace(root, draft)
 
+    def differences(
+        self, root: str, channel: str, playlists: Sequence[MediaPlaylist], retired: Sequence[str]
+    ) -> tuple[PlaylistDifference, ...]:
+        """See `playlist_check.differences`."""
+        return differences(root, channel, playlists, retired)
+
+    def shown(self, root: str, channel: str) -> dict[str, Shown]:
+        """See `playlist_check.shown`."""
+        return shown(root, channel)
+
     def listed(self, root: str, channel: str, rendition: str) -> tuple[str, ...] | None:
         """The names that the rendition's playlist lists now; None if there is no playlist.
+
+        No power cut brings back a playlist from before: its directory is flushed.
 
         Raises:
             RootSuspect: the root is missing, or the playlist cannot be read.
@@ -66,18 +68,28 @@ class PlaylistFiles(Playlists):
                     directory = directories.rendition(rendition)
                 except FileNotFoundError:
                     return None
-            text = _read(root, directory, f"{channel}/{rendition}", media_playlist_name(rendition))
+            text = read_playlist(root, directory, f"{channel}/{rendition}", media_playlist_name(rendition))
+            flush(directory, root, f"{channel}/{rendition}")
             return None if text is None else parse_media(text).names
 
+    def find(self, root: str, channel: str, renditions: Sequence[str]) -> tuple[str, ...]:
+        """Those of the channel's playlists that are there, relative to its directory; the master playlist is first.
 
-class _Draft(NamedTuple):
-    """A playlist that is to stand in an open directory: its name, what it says now, and what it is to say."""
+        Raises:
+            RootSuspect: the root is missing, or a directory is not accessible.
 
-    directory: int
-    folder: str
-    name: str
-    before: str | None
-    text: str
+        """
+        found = []
+        with ChannelDirectories(root, channel) as directories, suspecting(root, f"{channel} cannot be looked at"):
+            with suppress(FileNotFoundError):
+                if is_there(directories.channel(), MASTER_PLAYLIST):
+                    found.append(MASTER_PLAYLIST)
+            for rendition in renditions:
+                name = media_playlist_name(rendition)
+                with suppress(FileNotFoundError):
+                    if is_there(directories.rendition(rendition), name):
+                        found.append(relative_file(rendition, name))
+        return tuple(found)
 
 
 def _has_directory(directories: ChannelDirectories, channel: str, rendition: str) -> bool:
@@ -89,45 +101,7 @@ def _has_directory(directories: ChannelDirectories, channel: str, rendition: str
     return True
 
 
-def _media_draft(directories: ChannelDirectories, channel: str, playlist: MediaPlaylist) -> _Draft:
-    rendition = check_label("rendition", playlist.rendition)
-    segments = [split_file(relative_file(rendition, segment.name))[1] for segment in playlist.segments]
-    root, folder, name = directories.path, f"{channel}/{rendition}", media_playlist_name(rendition)
-    with suspecting(root, f"{folder} cannot be opened"):
-        directory = directories.rendition(rendition)
-    before = _read(root, directory, folder, name)
-    shown = parse_media(before or "")
-    _check_onward(root, f"{folder}/{name}", shown, playlist)
-    with suspecting(root, f"{folder} cannot be looked at"):
-        present = {segment for segment in segments if _is_there(directory, segment)}
-    return _Draft(directory, folder, name, before, render_media(playable(playlist, present, shown.media_sequence)))
-
-
-def _check_onward(root: str, file: str, shown: Listing, playlist: MediaPlaylist) -> None:
-    """Viewers have seen what the playlist on disk lists: what takes it back does not know all that happened here."""
-    end = playlist.media_sequence + len(playlist.segments)
-    if end < shown.end:
-        raise RootSuspect(
-            root,
-            f"{file} lists segments up to media sequence number {shown.end - 1}, the log only up to {end - 1}: was the "
-            "database put back? The number must not decrease (RFC 8216 6.2.2); to begin anew, remove that playlist",
-        )
-
-
-def _is_there(directory: int, name: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _read(root: str, directory: int, folder: str, name: str) -> str | None:
-    with suspecting(root, f"{folder}/{name} cannot be read"):
-        content = read_regular(directory, name, _LONGEST)
-    return None if content is None else content.decode(errors="replace")
-
-
-def _replace(root: str, draft: _Draft) -> None:
+def _replace(root: str, draft: Draft) -> None:
     """Write the playlist if it changed; flush its directory in any case, for who wrote it may have died before that."""
     if draft.text != draft.before:
         temporary = f".{draft.name}.new"

@@ -1,5 +1,6 @@
 """What ffmpeg can tell about a media file: there is no ffprobe in the wheel, so packets are listed and measured."""
 
+import os
 import re
 import stat
 import subprocess
@@ -110,12 +111,15 @@ class FfmpegProbe:
 def begins_like_segment(path: str) -> bool:
     """Whether a regular file begins as a segment of one of the formats that HLS plays does, by its first bytes."""
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            return False
-        with Path(path).open("rb") as file:
-            head = file.read(189)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return False
+        head = os.read(descriptor, 189)
+    finally:
+        os.close(descriptor)
     transport_stream = head[:1] == b"\x47" and len(head) >= 188 and head[188:] in {b"", b"\x47"}
     fragment = head[4:8] in {b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"emsg", b"prft"}
     packed_audio = head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0") or head[:2] == b"\x0b\x77"

@@ -1,23 +1,24 @@
-"""The segments below local media roots: looked at, flushed to disk, listed and deleted.
-
-Deletion is by identity: one look at the file, in the open directory that it is then unlinked from. Between the two
-nobody of ours touches it: purges hold the root, and no batch starts under a name that a kept batch still needs (R5).
-"""
+"""The segments below local media roots: looked at, flushed to disk, listed and deleted."""
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import PurePath
 
-from application.ports import Deletion, FoundFile, Marker, MediaFiles
+from application.ports import Comparison, Deletion, FoundFile, Marker, MediaFiles
 from domain.errors import Invalid, Refused
-from domain.events import FileIdentity, RemainingFile
+from domain.events import FileIdentity
 from domain.segments import check_label
-from media import locks, marker_file
-from media.directories import ChannelDirectories, open_beneath, opened_root, split_file
-from media.durable import errno_name, flush, open_to_read, suspecting
+from media import locks, marker_file, space
+from media.comparison import compare, identity
+from media.deletion import delete, removable, remove
+from media.directories import ChannelDirectories, open_beneath, split_file
+from media.durable import errno_name, flush, is_passing, open_to_read, suspecting, unavailable
 from media.playlist_text import PLAYLIST_SUFFIX
+
+DEEPEST = 50
+"""Segments lie one directory deep; each level of what somebody else put there costs a descriptor and a frame."""
 
 
 class SegmentRoots(MediaFiles):
@@ -30,6 +31,14 @@ class SegmentRoots(MediaFiles):
     def adopt(self, root: str, marker: Marker) -> Marker:
         """See `marker_file.adopt`."""
         return marker_file.adopt(root, marker)
+
+    def mark(self, root: str, marker: Marker) -> None:
+        """See `marker_file.replace`."""
+        marker_file.replace(root, marker)
+
+    def device(self, root: str) -> str:
+        """See `marker_file.device`."""
+        return marker_file.device(root)
 
     def exclusive(self, root: str) -> AbstractContextManager[None]:
         """See `locks.exclusive`."""
@@ -81,7 +90,7 @@ class SegmentRoots(MediaFiles):
 
         """
         found = self.find(root, channel, files)
-        with ChannelDirectories(root, channel) as directories:
+        with ChannelDirectories(root, channel) as directories, suspecting(root, f"{channel} cannot be opened"):
             for file, what in found.items():
                 if what.regular:
                     rendition, name = split_file(file)
@@ -93,35 +102,27 @@ class SegmentRoots(MediaFiles):
                 flush(directories.root, root, "its directory")
         return found
 
+    def compare(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Comparison:
+        """See `comparison.compare`."""
+        return compare(root, channel, files)
+
     def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-        """Delete those files that still are what they were, then flush each of their directories once (R10, R11).
+        """See `deletion.delete`."""
+        return delete(root, channel, files)
 
-        A directory is flushed also where its files were gone already: an attempt that died before its flush may have
-        unlinked them.
+    def remove(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+        """See `deletion.remove`."""
+        return remove(root, channel, files)
 
-        Raises:
-            Invalid: a file is not ``RENDITION/NAME``, or is a playlist (R8); nothing was touched.
-            RootSuspect: the root is missing, or a directory could not be flushed: nothing may be recorded as gone.
-
-        """
-        places = [(*_deletable(identity.file), identity) for identity in files]
-        attempt = _Attempt()
-        with ChannelDirectories(root, channel) as directories:
-            for rendition, name, identity in places:
-                try:
-                    attempt.delete(directories.rendition(rendition), name, identity)
-                except FileNotFoundError:
-                    attempt.already_absent.append(identity.file)
-                except OSError as error:
-                    attempt.remaining.append(RemainingFile(name=identity.file, errno=errno_name(error)))
-            for directory in _reachable(directories, dict.fromkeys(rendition for rendition, _, _ in places)):
-                flush(directory, root, f"a directory of channel {channel}")
-        return attempt.outcome()
+    def removable(self, root: str, channel: str, files: Sequence[FileIdentity]) -> tuple[FileIdentity, ...]:
+        """See `deletion.removable`."""
+        return removable(root, channel, files)
 
     def list_files(self, root: str, channel: str) -> Iterator[FileIdentity]:
         """Everything below the channel's directory but directories, playlists and what is hidden by a leading dot.
 
-        The order is that of the names. A name that is not UTF-8 is given with its odd bytes escaped.
+        The order is that of the names. A name that is not UTF-8 is given with its odd bytes escaped. A directory that
+        lies deeper than `DEEPEST` is given itself, and not what is in it.
 
         Raises:
             RootSuspect: the root is missing, or a directory is not accessible.
@@ -147,66 +148,16 @@ class SegmentRoots(MediaFiles):
         return str(PurePath(root, check_label("channel", channel), below))
 
     def free_bytes(self, root: str) -> int:
-        """Bytes that an unprivileged process can still write below the root.
+        """See `space.free_bytes`."""
+        return space.free_bytes(root)
 
-        Raises:
-            RootSuspect: the root is missing, or does not say.
-
-        """
-        with opened_root(root) as directory, suspecting(root, "its free space is not known"):
-            status = os.statvfs(directory)
-        return status.f_bavail * status.f_frsize
-
-
-class _Attempt:
-    """What an attempt at a purge did so far."""
-
-    def __init__(self) -> None:
-        self.deleted: list[FileIdentity] = []
-        self.already_absent: list[str] = []
-        self.superseded: list[FileIdentity] = []
-        self.remaining: list[RemainingFile] = []
-
-    def delete(self, directory: int, name: str, identity: FileIdentity) -> None:
-        """Unlink the file if it still is what it was. Raises OSError if it cannot be looked at or unlinked."""
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if stat.S_ISREG(status.st_mode) and _identity(identity.file, status) == identity:
-            os.unlink(name, dir_fd=directory)
-            self.deleted.append(identity)
-        else:
-            self.superseded.append(_identity(identity.file, status))
-
-    def outcome(self) -> Deletion:
-        return Deletion(
-            deleted=tuple(self.deleted),
-            already_absent=tuple(self.already_absent),
-            superseded=tuple(self.superseded),
-            remaining=tuple(self.remaining),
-        )
-
-
-def _deletable(file: str) -> tuple[str, str]:
-    rendition, name = split_file(file)
-    if name.endswith(PLAYLIST_SUFFIX):
-        raise Invalid("file", file, "purging deletes segments, never playlists (R8)")
-    return rendition, name
-
-
-def _reachable(directories: ChannelDirectories, renditions: Iterable[str]) -> list[int]:
-    """The directories that hold, or would hold, the renditions; each once, without those that cannot be opened."""
-    found: dict[int, None] = {}
-    for rendition in renditions:
-        with suppress(OSError):
-            found[directories.nearest(rendition)] = None
-    return list(found)
-
-
-def _identity(file: str, status: os.stat_result) -> FileIdentity:
-    return FileIdentity(file=file, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
+    def try_writing(self, root: str, channel: str) -> None:
+        """See `space.try_writing`."""
+        space.try_writing(root, channel)
 
 
 def _found(file: str, status: os.stat_result) -> FoundFile:
-    return FoundFile(_identity(file, status), stat.S_ISREG(status.st_mode))
+    return FoundFile(identity(file, status), stat.S_ISREG(status.st_mode))
 
 
 def _flushed(root: str, directory: int, file: str, name: str) -> FoundFile:
@@ -214,6 +165,8 @@ def _flushed(root: str, directory: int, file: str, name: str) -> FoundFile:
     try:
         descriptor = open_to_read(directory, name)
     except OSError as error:
+        if is_passing(error):
+            raise unavailable(root, f"{file} cannot be opened", error) from error
         raise Refused("R9", "file", file, f"it cannot be opened: {errno_name(error)}") from error
     try:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -229,8 +182,8 @@ def _listing(directory: int, prefix: str) -> Iterator[FileIdentity]:
             continue
         with suppress(FileNotFoundError):
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            if not stat.S_ISDIR(status.st_mode):
-                yield _identity(prefix + _printable(name), status)
+            if not stat.S_ISDIR(status.st_mode) or prefix.count("/") >= DEEPEST:
+                yield identity(prefix + _printable(name), status)
                 continue
             inner = open_beneath(directory, name)
             try:

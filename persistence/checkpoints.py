@@ -1,11 +1,15 @@
 """Where the projectors are: a projector's place moves in the transaction of its rows."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import msgspec
 from msgspec.structs import asdict
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
 from application.ports import Agenda, AgendaItem, Seal, Seals
+from domain import merkle
+from domain.errors import LogDamaged, ReadModelsDamaged
 from persistence.engine import writing
 from persistence.tables import agenda, checkpoints
 from persistence.tables import seal as seal_row
@@ -19,7 +23,10 @@ _ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
 
 def position_of(connection: Connection, projector: str) -> int:
     """The projector's checkpoint; 0 before its first."""
-    return connection.scalar(select(checkpoints.c.position).where(checkpoints.c.projector == projector)) or 0
+    position = connection.scalar(select(checkpoints.c.position).where(checkpoints.c.projector == projector)) or 0
+    if not isinstance(position, int):
+        raise ReadModelsDamaged(f"the checkpoint {projector} is {position!r}, which is no position")
+    return position
 
 
 def move(connection: Connection, projector: str, position: int) -> None:
@@ -38,8 +45,16 @@ class SqlSeals(Seals):
     def load(self) -> Seal:
         """See `Seals.load`."""
         with self._engine.connect() as connection:
-            size, frontier = connection.execute(select(seal_row.c.size, seal_row.c.frontier)).one()
-        return Seal(size, tuple(frontier[at : at + _HASH_BYTES] for at in range(0, len(frontier), _HASH_BYTES)))
+            rows = connection.execute(select(seal_row.c.size, seal_row.c.frontier, seal_row.c.root)).all()
+        if len(rows) != 1:
+            raise LogDamaged(0, "the seal is missing")
+        size, frontier, root = rows[0]
+        if not isinstance(size, int) or not isinstance(frontier, bytes):
+            raise LogDamaged(0, "the seal cannot be read")
+        seal = Seal(size, tuple(frontier[at : at + _HASH_BYTES] for at in range(0, len(frontier), _HASH_BYTES)))
+        if size < 0 or len(frontier) != _HASH_BYTES * size.bit_count() or merkle.root(seal.frontier) != root:
+            raise LogDamaged(size, f"the seal over the first {size} events does not agree with itself")
+        return seal
 
     def save(self, seal: Seal, root: bytes) -> None:
         """See `Seals.save`."""
@@ -72,7 +87,7 @@ class SqlAgenda(Agenda):
         """See `Agenda.due`."""
         due = _ITEMS.where(agenda.c.due_at <= now).order_by(agenda.c.session_id, agenda.c.batch)
         with self._engine.connect() as connection:
-            return [AgendaItem(*row) for row in connection.execute(due)]
+            return list(map(_item, connection.execute(due)))
 
     def next_due_at(self) -> int | None:
         """See `Agenda.next_due_at`."""
@@ -80,8 +95,21 @@ class SqlAgenda(Agenda):
             earliest: int | None = connection.scalar(select(func.min(agenda.c.due_at)))
         return earliest
 
+    def items(self) -> list[AgendaItem]:
+        """See `Agenda.items`."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(_ITEMS.order_by(agenda.c.session_id, agenda.c.batch))
+            return list(map(_item, rows))
+
     def clear(self) -> None:
         """See `Agenda.clear`."""
         with writing(self._engine).begin() as connection:
             connection.execute(delete(agenda))
             move(connection, _RETENTION, 0)
+
+
+def _item(row: Sequence[Any]) -> AgendaItem:
+    try:
+        return msgspec.convert(dict(zip(AgendaItem.__struct_fields__, row, strict=True)), AgendaItem)
+    except msgspec.ValidationError as error:
+        raise ReadModelsDamaged(f"an item of the agenda cannot be read: {error}") from error

@@ -136,8 +136,10 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise Invalid("database", url, rule) from error
+    if not f"{url}{parsed.database}".isprintable():
+        raise Invalid("database", url, f"{rule}, of printable characters")
     shown = parsed.render_as_string()
-    if parsed.drivername != "sqlite" or parsed.host or parsed.query or "\0" in url:
+    if parsed.drivername != "sqlite" or parsed.host or parsed.query:
         raise Invalid("database", shown, rule)
     if parsed.database in {None, "", ":memory:"}:
         raise Invalid("database", shown, f"{rule}: the log must outlive the process")

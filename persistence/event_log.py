@@ -14,7 +14,8 @@ from domain.events import Envelope, Recorded
 from domain.merkle import leaf_hash
 from persistence import codec
 from persistence.codec import Written
-from persistence.engine import driver_cursor
+from persistence.engine import driver, driver_cursor
+from persistence.tables import TRIGGERS
 from persistence.writer import Row, Writer
 
 PAGE = 500
@@ -30,6 +31,8 @@ _READ_SESSION = """
 _READ_LINES = """
     SELECT position, line, leaf_hash, event_id, session_id, version FROM events
     WHERE position > ? ORDER BY position LIMIT ?"""
+
+_GUARDS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 
 
 class SqlEventLog(EventLog):
@@ -89,18 +92,21 @@ class SqlEventLog(EventLog):
     def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
         """See `EventLog.read_lines`."""
         rows = self._rows(_READ_LINES, min(max(after, 0), _NEWEST), limit)
-        return [
-            LogLine(position, line, stored_hash, _id_text(event_id), _id_text(session_id), version)
-            for position, line, stored_hash, event_id, session_id, version in rows
-        ]
+        return [_stored(*row) for row in rows]
 
     def examine(self, line: LogLine) -> Recorded:
         """See `EventLog.examine`."""
         return codec.examine(line)
 
+    def fault_of(self, line: LogLine) -> str | None:
+        """See `EventLog.fault_of`."""
+        return codec.fault_of(line)
+
     def head(self) -> int:
         """See `EventLog.head`."""
-        head: int = self._one("SELECT position FROM log_head")
+        head = self._one("SELECT position FROM log_head")
+        if not isinstance(head, int):
+            raise LogDamaged(0, f"the head of the log is {head!r}, which is no position")
         return head
 
     def find(self, event_id: str) -> Recorded | None:
@@ -108,9 +114,25 @@ class SqlEventLog(EventLog):
         rows = self._rows(_FIND, _id_bytes(event_id)) if codec.is_id(event_id) else ()
         return codec.verified(*rows[0]) if rows else None
 
+    def storage_faults(self) -> Iterator[str]:
+        """See `EventLog.storage_faults`."""
+        try:
+            found = [str(row[0]) for row in self._rows("PRAGMA integrity_check")]
+        except StoreUnavailable as error:
+            if type(error.__cause__) is not driver.DatabaseError:  # else it is the content that is damaged
+                raise
+            found = [error.reason]
+        yield from (fault for fault in found if fault != "ok")
+        guards = dict(self._rows(_GUARDS))
+        for name, body in TRIGGERS.items():
+            if guards.get(name) != f"CREATE TRIGGER {name}{body}":
+                yield f"the trigger {name}, which guards the log, is missing or altered"
+
     def store_id(self) -> str:
         """See `EventLog.store_id`."""
-        store_id: str = self._one("SELECT store_id FROM store")
+        store_id = self._one("SELECT store_id FROM store")
+        if not isinstance(store_id, str) or not codec.is_id(store_id):
+            raise LogDamaged(0, f"the store's id is {store_id!r}, which is none")
         return store_id
 
     def _commit(self, written: Sequence[Written], expected_version: int) -> tuple[Recorded, ...]:
@@ -153,6 +175,14 @@ def _row(line: bytes, envelope: Envelope) -> Row:
 
 def _id_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
+
+
+def _stored(position: int, line: Any, stored_hash: Any, event_id: Any, session_id: Any, version: Any) -> LogLine:
+    """A row as it is stored; an empty line with no hash in the place of what a damaged page makes of it."""
+    columns = (line, stored_hash, event_id, session_id, version)
+    if tuple(map(type, columns)) != (bytes, bytes, bytes, bytes, int):
+        return LogLine(position, b"", b"", "", "", 0)
+    return LogLine(position, line, stored_hash, _id_text(event_id), _id_text(session_id), version)
 
 
 def _id_text(key: bytes) -> str:

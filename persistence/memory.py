@@ -61,6 +61,10 @@ class MemoryEventLog(ports.EventLog):
         """See `EventLog.examine`."""
         return codec.examine(line)
 
+    def fault_of(self, line: LogLine) -> str | None:
+        """See `EventLog.fault_of`."""
+        return codec.fault_of(line)
+
     def head(self) -> int:
         """See `EventLog.head`."""
         with self._lock:
@@ -71,6 +75,10 @@ class MemoryEventLog(ports.EventLog):
         with self._lock:
             line = self._ids.get(event_id)
         return self.examine(line) if line else None
+
+    def storage_faults(self) -> Iterator[str]:
+        """See `EventLog.storage_faults`."""
+        return iter(())
 
     def store_id(self) -> str:
         """See `EventLog.store_id`."""
@@ -153,6 +161,11 @@ class MemoryAgenda(ports.Agenda):
             times = (item.due_at for items in self._items.values() for item in items)
             return min((time for time in times if time is not None), default=None)
 
+    def items(self) -> list[AgendaItem]:
+        """See `Agenda.items`."""
+        with self._lock:
+            return [item for _, items in sorted(self._items.items()) for item in items]
+
     def clear(self) -> None:
         """See `Agenda.clear`."""
         with self._lock:
@@ -211,3 +224,13 @@ class MemoryReadModels(ports.ReadModels):
             rows = self._batches.get(session_id, {})
             chosen = rows.keys() if numbers is None else rows.keys() & set(numbers)
             return [rows[number] for number in sorted(chosen)]
+
+    def ledger_sizes(self) -> dict[str, int]:
+        """See `ReadModels.ledger_sizes`."""
+        with self._lock:
+            return {session_id: len(rows) for session_id, rows in self._batches.items()}
+
+    def ledger_numbers(self, session_id: str) -> list[int]:
+        """See `ReadModels.ledger_numbers`."""
+        with self._lock:
+            return sorted(self._batches.get(session_id, {}))

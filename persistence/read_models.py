@@ -5,9 +5,10 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import asdict
-from sqlalchemy import Engine, bindparam, delete, insert, select
+from sqlalchemy import Engine, bindparam, delete, func, insert, select
 
 from application.ports import BatchRecord, ReadModels, SessionSummary
+from domain.errors import ReadModelsDamaged
 from persistence.checkpoints import move, position_of
 from persistence.engine import writing
 from persistence.tables import batch_ledger, session_summaries
@@ -18,6 +19,7 @@ _OLD_SESSION = delete(session_summaries).where(session_summaries.c.session_id ==
 _OLD_BATCH = delete(batch_ledger).where(
     batch_ledger.c.session_id == bindparam("of"), batch_ledger.c.batch == bindparam("number")
 )
+_SIZES = select(batch_ledger.c.session_id, func.count()).group_by(batch_ledger.c.session_id)
 
 
 class SqlReadModels(ReadModels):
@@ -60,14 +62,14 @@ class SqlReadModels(ReadModels):
         if channel is not None:
             found = found.where(session_summaries.c.channel == channel)
         with self._engine.connect() as connection:
-            return [SessionSummary(**row) for row in connection.execute(found).mappings()]
+            return [_summary(dict(row)) for row in connection.execute(found).mappings()]
 
     def session(self, session_id: str) -> SessionSummary | None:
         """See `ReadModels.session`."""
         found = select(session_summaries).where(session_summaries.c.session_id == session_id)
         with self._engine.connect() as connection:
             row = connection.execute(found).mappings().one_or_none()
-        return SessionSummary(**row) if row else None
+        return _summary(dict(row)) if row else None
 
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
         """See `ReadModels.batches`."""
@@ -77,10 +79,39 @@ class SqlReadModels(ReadModels):
         with self._engine.connect() as connection:
             return [_batch_record(dict(row)) for row in connection.execute(found).mappings()]
 
+    def ledger_sizes(self) -> dict[str, int]:
+        """See `ReadModels.ledger_sizes`."""
+        with self._engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(_SIZES)}
+
+    def ledger_numbers(self, session_id: str) -> list[int]:
+        """See `ReadModels.ledger_numbers`."""
+        found = select(batch_ledger.c.batch).where(batch_ledger.c.session_id == session_id)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(found.order_by(batch_ledger.c.batch)))
+
 
 def _ledger_row(record: BatchRecord) -> dict[str, Any]:
     return {**asdict(record), "positions": msgspec.json.encode(record.positions).decode()}
 
 
 def _batch_record(row: dict[str, Any]) -> BatchRecord:
-    return BatchRecord(**{**row, "positions": msgspec.json.decode(row["positions"], type=tuple[int, ...])})
+    try:
+        return msgspec.convert({**_plain(row), "positions": msgspec.json.decode(row["positions"])}, BatchRecord)
+    except (msgspec.MsgspecError, TypeError) as error:
+        at = "" if isinstance(error, msgspec.ValidationError) else "positions: "
+        raise ReadModelsDamaged(
+            f"the row of batch {row['batch']} of session {row['session_id']} cannot be read: {at}{error}"
+        ) from error
+
+
+def _summary(row: dict[str, Any]) -> SessionSummary:
+    try:
+        return msgspec.convert(_plain(row), SessionSummary)
+    except msgspec.ValidationError as error:
+        raise ReadModelsDamaged(f"the row of session {row['session_id']} cannot be read: {error}") from error
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The row by plain text: its keys are of a kind of their own."""
+    return {str(key): value for key, value in row.items()}

@@ -48,7 +48,8 @@ class Writer:
                 head, version = cursor.execute(_STATE, (rows[0][1],)).fetchone()
                 if version != expected_version:
                     return None
-                cursor.executemany(_INSERT, [(position, *row) for position, row in enumerate(rows, head + 1)])
+                for position, row in enumerate(rows, head + 1):
+                    cursor.execute(_INSERT, (position, *row))
                 cursor.execute("COMMIT")
             except driver.IntegrityError as error:
                 raise LogDamaged(head + 1, str(error)) from error

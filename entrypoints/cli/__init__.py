@@ -6,7 +6,7 @@ import sys
 import click
 import structlog
 
-from entrypoints.cli import batches, demo, evidence, production, sessions, store, verification
+from entrypoints.cli import batches, demo, evidence, guards, production, repairs, sessions, store, verification
 from entrypoints.cli.common import Group
 
 
@@ -25,7 +25,8 @@ def main(database: str | None) -> None:  # noqa: ARG001 - commands read it from 
     """
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Asked for each line: while a progress bar is shown, sys.stderr puts lines above it.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 
@@ -36,12 +37,15 @@ for command in (
     production.recover,
     sessions.session,
     batches.batch,
+    guards.purge,
+    guards.root,
     evidence.plan,
     evidence.events,
     evidence.history,
     evidence.explain,
     evidence.replay,
     verification.verify,
+    repairs.repair,
     store.rebuild,
     store.db,
     store.doctor,

@@ -3,10 +3,9 @@
 import click
 
 from application.generation import expected_of
-from domain.errors import Invalid
 from domain.events import Source
 from domain.segments import ExpectedFile
-from entrypoints.cli.common import actor, application, cause, json_option, print_event, print_json, session_of
+from entrypoints.cli.common import actor, cause, json_option, print_event, print_json, recording, session_of, words
 from entrypoints.cli.render import out, sentence
 from entrypoints.encoders import ffmpeg
 from media.probe import FfmpegProbe
@@ -32,10 +31,10 @@ def start_batch(ctx: click.Context, name: str, source: str, as_json: bool) -> No
 
     Example: trailkeep batch start news --json
     """
-    with application(ctx) as app:
+    made_from = Source(label=words("source", source), producer=actor())
+    with recording(ctx) as app:
         found = session_of(app, name)
-        recorded = app.generation.start(found.session_id, Source(label=source, producer=actor()), cause())
-        app.read_model_projector.catch_up()
+        recorded = app.generation.start(found.session_id, made_from, cause())
         running = app.sessions.load(found.session_id)
         terms = running.terms
         assert running.running is not None
@@ -65,7 +64,7 @@ def complete_batch(ctx: click.Context, name: str, as_json: bool) -> None:
 
     Example: trailkeep batch complete news
     """
-    with application(ctx) as app:
+    with recording(ctx) as app:
         found = session_of(app, name)
         probe = FfmpegProbe(ffmpeg())
 
@@ -85,7 +84,6 @@ def fail_batch(ctx: click.Context, name: str, reason: str, as_json: bool) -> Non
 
     Example: trailkeep batch fail news --reason "source went away"
     """
-    if not reason.strip():
-        raise Invalid("reason", reason, "a few words: they stay in the log")
-    with application(ctx) as app:
+    words("reason", reason)
+    with recording(ctx) as app:
         print_event(app, app.generation.fail(session_of(app, name).session_id, reason, actor()), as_json)

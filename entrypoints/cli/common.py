@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from application.handlers import Cause
-from domain.errors import Invalid, Refused, RootSuspect, TrailkeepError
+from domain.errors import Invalid, LogDamaged, Refused, RootUnavailable, TrailkeepError
 from domain.events import Recorded
 from domain.session import Session
 from entrypoints.bootstrap import App, opened
-from entrypoints.cli.render import err, out, sentence
+from entrypoints.cli.render import err, out, sentence, shown
+from entrypoints.places import unicode
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,25 +42,56 @@ class Group(click.Group):
         except TrailkeepError as error:
             err.print(f"Error: {error}", style="bold red", markup=False)
             sys.exit(exit_code(error))
+        except click.UsageError as error:
+            message = error.format_message()
+            if message.isprintable():
+                raise
+            raise click.UsageError(shown(message), error.ctx) from None
         except BrokenPipeError:
             # The reader of our output (head, less) has gone; what is left to say has no listener.
             with contextlib.suppress(OSError):
                 sys.stdout = None
             sys.exit(Exit.ERROR)
+        except OSError as error:
+            # Of the machine, not of a rule: no space for what we print, no working directory.
+            err.print(f"Error: {error}", style="bold red", markup=False)
+            sys.exit(Exit.ERROR)
 
 
 def exit_code(error: TrailkeepError) -> Exit:
     """The exit code that an error stands for."""
-    if isinstance(error, Refused | RootSuspect):
+    if isinstance(error, Refused | RootUnavailable):
         return Exit.REFUSED
     return Exit.USAGE if isinstance(error, Invalid) else Exit.ERROR
 
 
 @contextmanager
-def application(ctx: click.Context) -> Iterator[App]:
-    """The application over the database that the user named."""
-    with opened(ctx.find_root().params.get("database"), say=say) as app:
+def application(ctx: click.Context, configured: str | None = None) -> Iterator[App]:
+    """The application over the database that the user named, on the command line or else in a configuration."""
+    with opened(ctx.find_root().params.get("database") or configured, say=say) as app:
         yield app
+
+
+@contextmanager
+def recording(ctx: click.Context, configured: str | None = None) -> Iterator[App]:
+    """The application, for a command that records: read models and seal follow, also when it fails half way.
+
+    Nothing is made of a log that is found to be damaged, least of all a seal.
+    """
+    with application(ctx, configured) as app:
+        try:
+            yield app
+        except LogDamaged:
+            raise
+        except BaseException:
+            _catch_up(app)
+            raise
+        _catch_up(app)
+
+
+def _catch_up(app: App) -> None:
+    app.read_model_projector.catch_up()
+    app.sealer.catch_up()
 
 
 def say(text: str) -> None:
@@ -81,9 +112,21 @@ def cause() -> Cause:
     return Cause(actor())
 
 
+def words(field: str, value: str) -> str:
+    """Text that is to stay in the log.
+
+    Raises:
+        Invalid: it is blank, or not UTF-8.
+
+    """
+    if not value.strip():
+        raise Invalid(field, value, "a few words: they stay in the log")
+    return unicode(field, value)
+
+
 def session_of(app: App, name: str) -> Session:
     """The session that SESSION names: an id, or a channel's newest."""
-    return app.sessions.resolve(name)
+    return app.sessions.resolve(unicode("session", name))
 
 
 def json_option(command: F) -> F:
@@ -97,12 +140,6 @@ def print_json(value: Any) -> None:
 
 
 def print_event(app: App, recorded: Recorded, as_json: bool) -> None:
-    """An event that was just recorded, as a line of JSON or as a sentence; the read models follow."""
-    app.read_model_projector.catch_up()
-    show_event(app, recorded, as_json)
-
-
-def show_event(app: App, recorded: Recorded, as_json: bool) -> None:
     """An event as a line of JSON or as a sentence."""
     if as_json:
         click.echo(with_position(recorded.position, app.log.read_lines(after=recorded.position - 1, limit=1)[0].line))
@@ -113,26 +150,3 @@ def show_event(app: App, recorded: Recorded, as_json: bool) -> None:
 def with_position(position: int, line: bytes) -> bytes:
     """A recorded line with ``position`` put first, otherwise verbatim."""
     return b'{"position":%d,%s' % (position, line[1:])
-
-
-@contextmanager
-def progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr, none when that is not a terminal; call it with what, done and total."""
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-    tasks: dict[str, Any] = {}
-
-    def advance(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(f"{unit} {what}", total=total)
-        bar.update(tasks[what], completed=done, total=total)
-
-    with bar:
-        yield advance

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from application.generation import Terms
 from application.handlers import Cause
+from application.pace import Pace
 from application.ports import BatchPlan, EncodedSegment, Encoder
-from application.producer import Pace, ProducerSettings
+from application.producer import ProducerSettings
 from domain.errors import Invalid
 from domain.events import (
     Availability,
@@ -28,9 +29,11 @@ from domain.lifecycle import BatchState
 from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP, file_name
 from entrypoints.bootstrap import App, opened
 from entrypoints.cli.common import actor, say
+from entrypoints.cli.progress import generation_bars
 from entrypoints.cli.render import STYLES, out, sentence, size, table
 from entrypoints.encoders import broken_encoder, picture_encoder
-from entrypoints.settings import milliseconds, seconds
+from entrypoints.places import expanded, unicode
+from entrypoints.settings import check, milliseconds, seconds
 from entrypoints.worker import Production, Worker
 
 CHANNEL = "demo"
@@ -114,19 +117,27 @@ def demo(batches: int, batch_size: int, segment_seconds: str, directory: Path | 
 
     Example: trailkeep demo --batches 8 --dir /tmp/demo
     """
-    segment_ms = milliseconds("segment_seconds", seconds(segment_seconds))
     place = _place(directory)
+    terms = _terms(place, batch_size, milliseconds("segment_seconds", seconds(segment_seconds)))
+    check(terms)
+    _make(place)
     url = f"sqlite:///{place / 'trailkeep.db'}"
     with opened(url, say=say) as app:
         _introduce(place, batches, batch_size)
-        opened_at = app.generation.open(_terms(place, batch_size, segment_ms), Cause(actor()))
-        out.print(sentence(opened_at))
-        session_id, story = opened_at.envelope.session_id, Story()
+        story = Story()
+        session_id = app.generation.open(terms, Cause(actor())).envelope.session_id
         settings = ProducerSettings(pace=Pace.ASAP, first_wait_s=0.2)
         encoder = FailsOnce(
             picture_encoder(RENDITION), broken_encoder(RENDITION, place), min(FAILING_BATCH, batches - 1)
         )
-        gave_up = Worker(app).run([Production(session_id, CHANNEL, settings, encoder)], batches, story.tell)
+        with generation_bars({session_id: app.sessions.load(session_id).terms}) as bars:
+
+            def tell(recorded: Recorded) -> None:
+                story.tell(recorded)
+                bars.recorded(recorded)
+
+            production = Production(session_id, CHANNEL, settings, encoder)
+            gave_up = Worker(app, bars.closed).run([production], batches, tell, after=0)
         for error in gave_up.values():
             raise error
         _conclude(app, session_id, place, url)
@@ -140,14 +151,17 @@ def _place(directory: Path | None) -> Path:
             number += 1
             place = Path.cwd() / f"{DEFAULT_DIRECTORY}-{number}"
         directory = place
-    directory = directory.expanduser().absolute()
+    directory = expanded("dir", unicode("dir", str(directory))).absolute()
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise Invalid("dir", str(directory), "a directory that is new or empty")
+    return directory
+
+
+def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Invalid("dir", str(directory), f"a directory that can be made ({error.strerror})") from None
-    return directory
 
 
 def _program() -> str:

@@ -1,13 +1,13 @@
 """`plan`, `events`, `history`, `explain`, `replay`, `verify`: questions, answered from the log. None deletes."""
 
 import os
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import msgspec
 
-from application.ports import LogLine
 from domain.errors import Invalid
 from entrypoints.bootstrap import App
 from entrypoints.cli.common import (
@@ -17,10 +17,12 @@ from entrypoints.cli.common import (
     session_of,
     with_position,
 )
-from entrypoints.cli.render import moment, out, reason, sentence, size, state, table
+from entrypoints.cli.render import moment, out, reason, sentence, shown, size, state, table
+from entrypoints.places import expanded
+from entrypoints.settings import NEWEST
 
-PAGE = 1000
 FOLLOW_S = 0.25
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @click.command()
@@ -62,7 +64,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", metavar="[SESSION]", required=False)
-@click.option("--after", type=click.IntRange(min=0), default=0, metavar="POSITION", help="Only events after it.")
+@click.option("--after", type=click.IntRange(0, NEWEST), default=0, metavar="POSITION", help="Only events after it.")
 @click.option("--follow", is_flag=True, help="Go on with what is recorded from now.")
 @json_option
 @click.pass_context
@@ -73,25 +75,31 @@ def events(ctx: click.Context, name: str | None, after: int, follow: bool, as_js
     """
     with application(ctx) as app:
         session_id = session_of(app, name).session_id if name else None
-        position = after
         while True:
-            for one in _lines(app, session_id, position):
-                position = one.position
-                if as_json:
-                    click.echo(with_position(position, one.line))
-                else:
-                    out.print(sentence(app.log.examine(one)))
+            after = _show_lines(app, after, session_id, as_json)
             if not follow:
                 return
-            app.signal.wait(FOLLOW_S)
+            try:
+                app.signal.wait(FOLLOW_S)
+            except KeyboardInterrupt:
+                return
 
 
-def _lines(app: App, session_id: str | None, after: int) -> Iterator[LogLine]:
-    while page := app.log.read_lines(after=after, limit=PAGE):
-        for line in page:
-            if session_id in {None, line.session_id}:
-                yield line
-        after = page[-1].position
+def _show_lines(app: App, after: int, session_id: str | None, as_json: bool) -> int:
+    """Print what there is after a position, of one session or of all; return the position of the last."""
+    answer = sys.stdout.buffer
+    try:
+        for line in app.queries.lines(after):
+            after = line.position
+            if session_id not in {None, line.session_id}:
+                continue
+            if as_json:
+                answer.write(with_position(line.position, line.line) + b"\n")
+            else:
+                out.print(sentence(app.log.examine(line)))
+    finally:
+        answer.flush()
+    return after
 
 
 @click.command()
@@ -104,12 +112,11 @@ def history(ctx: click.Context, name: str, at: str | None, as_json: bool) -> Non
 
     Example: trailkeep history news --at 2026-11-23T18:00:00Z
     """
+    then = None if at is None else _time(at)
     with application(ctx) as app:
         app.read_model_projector.catch_up()
-        found = session_of(app, name)
-        rows = (
-            app.queries.history(found.session_id) if at is None else app.queries.history_at(found.session_id, _time(at))
-        )
+        found = session_of(app, name).session_id
+        rows = app.queries.history(found) if then is None else app.queries.history_at(found, then)
         if as_json:
             print_json(rows)
             return
@@ -150,7 +157,7 @@ def _time(value: str) -> int:
         at = datetime.fromisoformat(value)
     except ValueError:
         raise Invalid("at", value, "an ISO 8601 time such as 2026-11-23T18:00:00Z") from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e6)
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
 
 @click.command()
@@ -164,26 +171,29 @@ def explain(ctx: click.Context, file: str, as_json: bool) -> None:
     """
     if not file:
         raise Invalid("file", file, "the path of a file")
-    path = Path(file).expanduser().absolute()
+    path = expanded("file", file).absolute()
     with application(ctx) as app:
         app.read_model_projector.catch_up()
-        found = app.explainer.explain(os.path.normpath(path.parent.resolve() / path.name))
+        found = app.explainer.explain(os.path.normpath(Path(os.path.realpath(path.parent), path.name)))
         if as_json:
-            print_json(found)
+            unicode = found.file.encode(errors="backslashreplace").decode()
+            print_json(msgspec.structs.replace(found, file=unicode))
             return
-        out.print(f"{found.file}\n{found.status}: {found.because}", markup=False)
+        out.print(found.file, markup=False)
+        out.print(f"{found.status}: {found.because}", markup=False)
         if found.batch is not None:
             out.print(f"segment {found.segment}, batch {found.batch} of session {found.session_id}", markup=False)
         for position in found.events:
             recorded = app.log.read(after=position - 1, limit=1)[0]
             line = sentence(recorded)
-            line.append(f"   {moment(recorded.envelope.recorded_at)}, {recorded.envelope.actor}", style="bright_black")
+            by = shown(recorded.envelope.actor)
+            line.append(f"   {moment(recorded.envelope.recorded_at)}, {by}", style="bright_black")
             out.print(line)
 
 
 @click.command()
 @click.argument("name", metavar="SESSION")
-@click.option("--to", "last", type=click.IntRange(min=1), metavar="VERSION", help="Stop after this version.")
+@click.option("--to", "last", type=click.IntRange(1, NEWEST), metavar="VERSION", help="Stop after this version.")
 @json_option
 @click.pass_context
 def replay(ctx: click.Context, name: str, last: int | None, as_json: bool) -> None:

@@ -1,21 +1,26 @@
 """`run`, `project`, `recover`: what changes disks."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from application.generation import Terms
 from application.handlers import Cause
 from application.producer import ACTOR
 from domain.errors import Refused
 from domain.events import Recorded
 from domain.lifecycle import SessionState
-from entrypoints.bootstrap import App, opened
-from entrypoints.cli.common import Exit, application, json_option, print_json, say, show_event
+from domain.session import Session
+from entrypoints.bootstrap import App
+from entrypoints.cli.common import Exit, json_option, print_event, print_json, recording, say
+from entrypoints.cli.progress import generation_bars, progress
 from entrypoints.cli.render import err, out, sentence
 from entrypoints.encoders import encoder_for
-from entrypoints.settings import ChannelConfig, load_config, producer_settings, terms_of
+from entrypoints.places import beside
+from entrypoints.settings import load_config, producer_settings, terms_of
 from entrypoints.worker import Production, Worker
 from entrypoints.worker import project as project_once
 
@@ -35,56 +40,70 @@ def run(ctx: click.Context, config: Path, batches: int | None) -> None:
     """
     loaded, directory = load_config(config), config.parent.absolute()
     encoders = [encoder_for(channel, directory) for channel in loaded.channel]
-    url = ctx.find_root().params.get("database") or loaded.database
-    with opened(url, say=say) as app:
+    with recording(ctx, loaded.database and beside(loaded.database, directory)) as app:
         app.read_model_projector.catch_up()
+        before = app.log.head()
+        sessions = sessions_for(app, [terms_of(channel, directory) for channel in loaded.channel])
         productions = [
-            Production(session_for(app, channel, directory), channel.name, producer_settings(channel), encoder)
-            for channel, encoder in zip(loaded.channel, encoders, strict=True)
+            Production(session.session_id, channel.name, producer_settings(channel), encoder)
+            for session, channel, encoder in zip(sessions, loaded.channel, encoders, strict=True)
         ]
-        recovery = app.recoverer.recover()
-        for recorded in recovery.recorded:
-            out.print(sentence(recorded))
+        with progress("recovering") as advance:
+            recovery = app.recoverer.recover(advance)
         for left in recovery.left:
-            err.print(f"left: {left}", markup=False)
-        gave_up = Worker(app).run(productions, batches, tell=lambda recorded: out.print(sentence(recorded)))
+            say(f"left: {left}")
+        with generation_bars({session.session_id: session.terms for session in sessions}) as bars:
+
+            def tell(recorded: Recorded) -> None:
+                out.print(sentence(recorded))
+                bars.recorded(recorded)
+
+            gave_up = Worker(app, bars.closed).run(productions, batches, tell, after=before)
     for channel, error in gave_up.items():
         err.print(f"Error: channel {channel}: {error}", style="bold red", markup=False)
     if gave_up:
         sys.exit(Exit.ERROR)
 
 
-def session_for(app: App, channel: ChannelConfig, directory: Path) -> str:
-    """The channel's open session, or a new one.
+def sessions_for(app: App, wanted: Sequence[Terms]) -> list[Session]:
+    """The channels' open sessions, or new ones; none is opened before all that are open are known to fit.
 
     Raises:
-        Refused: the open session has other terms than the configuration.
+        Refused: an open session has other terms than the configuration.
 
     """
-    terms = terms_of(channel, directory)
-    found = app.sessions.newest_of(channel.name)
+    found = [open_session(app, terms) for terms in wanted]
+    return [
+        session or app.sessions.load(app.generation.open(terms, Cause(ACTOR)).envelope.session_id)
+        for session, terms in zip(found, wanted, strict=True)
+    ]
+
+
+def open_session(app: App, terms: Terms) -> Session | None:
+    """The channel's open session, if it has one; errors as `sessions_for`."""
+    found = app.sessions.newest_of(terms.channel)
     if found is None or found.state is SessionState.CLOSED:
-        return app.generation.open(terms, Cause(ACTOR)).envelope.session_id
-    opened_with = found.terms
+        return None
+    given = found.terms
     compared: dict[str, tuple[Any, Any]] = {
-        "root": (terms.root, opened_with.media_root.path),
-        "batch_size": (terms.batch_size, opened_with.batch_size),
-        "rendition": (terms.renditions, opened_with.renditions),
-        "pattern": (terms.pattern, opened_with.naming.pattern),
-        "wrap": (terms.wrap, opened_with.naming.wrap),
-        "segment_seconds": (terms.segment_ms / 1000, opened_with.segment_ms / 1000),
-        "playlist_window": (terms.playlist_window, opened_with.playlist_window),
-        "policy": (str(terms.policy), str(opened_with.policy)),
+        "root": (terms.root, given.media_root.path),
+        "batch_size": (terms.batch_size, given.batch_size),
+        "rendition": (terms.renditions, given.renditions),
+        "pattern": (terms.pattern, given.naming.pattern),
+        "wrap": (terms.wrap, given.naming.wrap),
+        "segment_seconds": (terms.segment_ms / 1000, given.segment_ms / 1000),
+        "playlist_window": (terms.playlist_window, given.playlist_window),
+        "policy": (str(terms.policy), str(given.policy)),
     }
-    for field, (wanted, given) in compared.items():
-        if wanted != given:
+    for field, (said, holds) in compared.items():
+        if said != holds:
             raise Refused(
                 "R20",
-                f"channel {channel.name}: {field}",
-                wanted,
-                f"its open session has {given!r}; close it first: trailkeep session close {channel.name}",
+                f"channel {terms.channel}: {field}",
+                said,
+                f"its open session has {holds!r}; close it first: trailkeep session close {terms.channel}",
             )
-    return found.session_id
+    return found
 
 
 @click.command()
@@ -96,19 +115,24 @@ def project(ctx: click.Context, follow: bool, as_json: bool) -> None:
 
     Example: trailkeep project --follow
     """
-    with application(ctx) as app:
+    with recording(ctx) as app:
 
         def tell(recorded: Recorded) -> None:
-            show_event(app, recorded, as_json)
+            print_event(app, recorded, as_json)
 
         if follow:
             Worker(app).run((), None, tell)
             return
-        done = project_once(app)
-        for recorded in done:
+        with progress("purging") as advance:
+            done = project_once(app, advance)
+        for recorded in done.recorded:
             tell(recorded)
-        if not done and not as_json:
+        if not done.recorded and not done.paused and not as_json:
             out.print("nothing was due")
+    for path, reason in done.paused.items():
+        err.print(f"Error: purging of media root {path} pauses: {reason}", style="bold red", markup=False)
+    if done.paused:
+        sys.exit(Exit.REFUSED)
 
 
 @click.command()
@@ -119,8 +143,9 @@ def recover(ctx: click.Context, as_json: bool) -> None:
 
     Example: trailkeep recover
     """
-    with application(ctx) as app:
-        done = app.recoverer.recover()
+    with recording(ctx) as app:
+        with progress("recovering") as advance:
+            done = app.recoverer.recover(advance)
         if as_json:
             print_json({"recorded": [one.position for one in done.recorded], "left": done.left})
             return

@@ -1,7 +1,8 @@
-"""How things look to people: times, sizes, reasons, and events as sentences."""
+"""How things look to people: times, sizes, reasons, events as sentences, and names that somebody else chose."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,10 +13,18 @@ from domain.events import (
     BatchFailed,
     BatchStarted,
     Because,
+    Event,
+    FileIdentity,
+    OrphansCondemned,
+    OrphansRemoved,
     PlaylistPublished,
     PurgeFailed,
     PurgeIssued,
+    PurgeRefused,
     Recorded,
+    RootSuspected,
+    RootTrusted,
+    SegmentsLost,
     SegmentsPurged,
     SessionClosed,
     SessionOpened,
@@ -25,10 +34,34 @@ from domain.lifecycle import BatchState
 PIPE_WIDTH = 240
 """Columns of a table where no terminal sets the width."""
 
-out = Console(highlight=False, soft_wrap=True)
+
+def shown(text: str) -> str:
+    """Text from outside as a terminal may have it: in one line, and with escapes for all that is not printable.
+
+    A name could otherwise move the cursor, set colours and titles, turn the line around, or forge another line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+class _Lines(Console):
+    """A console that prints `shown` text; what begins with a newline is set apart by an empty line."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As `Console.print`."""
+        super().print(*(_shown_line(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+def _shown_line(text: str) -> str:
+    line = text.lstrip("\n")
+    return text[: -len(line) or None] + shown(line)
+
+
+out = _Lines(highlight=False, soft_wrap=True)
 if not out.is_terminal:
     out.width = PIPE_WIDTH
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = _Lines(stderr=True, highlight=False, soft_wrap=True)
 
 STYLES = {
     BatchState.GENERATING: "yellow",
@@ -44,8 +77,14 @@ KINDS = {
     "BatchFailed": "bold red",
     "PlaylistPublished": "blue",
     "PurgeIssued": "magenta",
+    "PurgeRefused": "bold red",
     "SegmentsPurged": "bright_black",
     "PurgeFailed": "bold red",
+    "SegmentsLost": "bold red",
+    "OrphansCondemned": "magenta",
+    "OrphansRemoved": "bright_black",
+    "RootSuspected": "bold red",
+    "RootTrusted": "green",
     "SessionClosed": "cyan",
 }
 
@@ -78,7 +117,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> Table
     for column in columns:
         made.add_column(column, no_wrap=True)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(Text(shown(cell)) if isinstance(cell, str) else cell for cell in row))
     return made
 
 
@@ -90,43 +129,83 @@ def state(value: str) -> Text:
 def sentence(recorded: Recorded) -> Text:
     """An event as one line: position, what, and the facts that matter."""
     name = type(recorded.event).__name__
-    line = Text(f"{recorded.position:>5}  ", style="bright_black")
+    line = Text()
+    line.append(f"{recorded.position:>5}  ", style="bright_black")
     line.append(f"{name:<17}", style=KINDS[name])
-    line.append("  " + _facts(recorded))
+    line.append("  " + shown(_facts(recorded)))
     return line
 
 
-def _facts(recorded: Recorded) -> str:  # noqa: PLR0911 - one arm an event
-    match recorded.event:
-        case SessionOpened() as event:
+def _facts(recorded: Recorded) -> str:
+    event = recorded.event
+    return _of_generating(event) or _of_purging(event) or _of_guarding(event)
+
+
+def _of_generating(event: Event) -> str:  # noqa: PLR0911 - one arm an event
+    match event:
+        case SessionOpened():
             return (
                 f"channel {event.channel}, session {event.ordinal}: batches of {event.batch_size}, "
                 f"{event.policy}, wrap {event.naming.wrap}"
             )
-        case BatchStarted() as event:
+        case BatchStarted():
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
             return f"batch {event.batch}{again}: segments {event.first_segment} to {event.last_segment}"
-        case BatchCompleted() as event:
+        case BatchCompleted():
             total = size(sum(file.size for file in event.files))
             return f"batch {event.batch}: {len(event.files)} files verified and on disk, {total}"
-        case BatchFailed() as event:
+        case BatchFailed():
             return f"batch {event.batch}, attempt {event.attempt}: {event.reason}; nothing becomes due (R4)"
-        case PlaylistPublished() as event:
+        case PlaylistPublished():
             return f"segments {event.first_segment} to {event.last_segment}, {event.duration_ms / 1000:g} s"
-        case PurgeIssued() as event:
-            return f"batch {event.batch}: {event.files} files, {size(event.bytes)}, because {reason(event.because)}"
-        case SegmentsPurged() as event:
-            return f"batch {event.batch}: " + _outcome(event)
-        case PurgeFailed() as event:
-            errors = ", ".join(f"{file.name} ({file.errno})" for file in event.remaining)
-            return (
-                f"batch {event.batch}, attempt {event.attempt}: still there: {errors}; again {moment(event.retry_at)}"
-            )
-        case SessionClosed() as event:
+        case SessionClosed():
             return f"{event.reason}; batches: {event.disposition}"
+    return ""
 
 
-def _outcome(event: SegmentsPurged) -> str:
+def _of_purging(event: Event) -> str:
+    match event:
+        case PurgeIssued():
+            return f"batch {event.batch}: {event.files} files, {size(event.bytes)}, because {reason(event.because)}"
+        case PurgeRefused():
+            few = f"only {event.matching} of its files are what was recorded"
+            return f"batch {event.batch}: {few}; nothing was deleted; look, then confirm plan {event.plan}"
+        case SegmentsPurged():
+            return f"batch {event.batch}: " + _outcome(event)
+        case PurgeFailed():
+            errors = ", ".join(f"{file.name} ({file.errno})" for file in event.remaining)
+            again = f"again {moment(event.retry_at)}"
+            return f"batch {event.batch}, attempt {event.attempt}: still there: {errors}; {again}"
+    return ""
+
+
+def _of_guarding(event: Event) -> str:
+    match event:
+        case SegmentsLost():
+            return f"batch {event.batch}: lost, and taken note of: {_names(event.files)}{_why(event.reason)}"
+        case OrphansCondemned():
+            names = _names(event.files) + _why(event.reason)
+            return f"{len(event.files)} files that no event explains are to go: {names}"
+        case OrphansRemoved():
+            left = f", {len(event.remaining)} could not be deleted" if event.remaining else ""
+            return _outcome(event) + left
+        case RootSuspected():
+            return f"{event.root.path}: {event.reason}; nothing is generated or purged below it (R17)"
+        case RootTrusted():
+            return f"{event.root.path}: {event.reason}"
+    return ""
+
+
+def _why(reason: str) -> str:
+    return f"; {reason}" if reason else ""
+
+
+def _names(files: Sequence[FileIdentity]) -> str:
+    shown = ", ".join(file.file for file in files[:3])
+    return shown if len(files) <= 3 else f"{shown} and {len(files) - 3} more"
+
+
+def _outcome(event: SegmentsPurged | OrphansRemoved) -> str:
     parts = [f"{event.deleted} files deleted, {size(event.bytes_freed)} freed"]
     if event.already_absent:
         parts.append(f"{len(event.already_absent)} already absent")

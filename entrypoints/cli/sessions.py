@@ -7,7 +7,7 @@ import click
 
 from application.generation import Terms
 from domain.events import Availability, Disposition, Naming, Policy, SessionOpened
-from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP
+from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP, check_label
 from entrypoints.bootstrap import App
 from entrypoints.cli.common import (
     application,
@@ -15,10 +15,15 @@ from entrypoints.cli.common import (
     json_option,
     print_event,
     print_json,
+    recording,
     session_of,
+    words,
 )
 from entrypoints.cli.render import moment, out, sentence, size, table
-from entrypoints.settings import default_window, media_root, milliseconds, seconds
+from entrypoints.places import media_root
+from entrypoints.settings import NEWEST, check, default_window, milliseconds, seconds
+
+COUNT = click.IntRange(max=NEWEST)
 
 
 @click.group()
@@ -31,9 +36,11 @@ def session() -> None:
 @click.option("--root", required=True, metavar="DIR", help="The media root; CHANNEL/RENDITION/ is made below it.")
 @click.option("--batch-size", required=True, type=int, metavar="B", help="Segments in a batch.")
 @click.option("--rendition", "renditions", multiple=True, metavar="NAME", help="Repeat it for several; default: main.")
-@click.option("--wrap", type=int, default=DEFAULT_WRAP, show_default=True, help="Names repeat after so many; 0: never.")
+@click.option(
+    "--wrap", type=COUNT, default=DEFAULT_WRAP, show_default=True, help="Names repeat after so many; 0: never."
+)
 @click.option("--segment-seconds", default="2", show_default=True, metavar="S", help="Nominal length of a segment.")
-@click.option("--playlist-window", type=int, metavar="W", help="Segments in a playlist; 0: none; default: 2 * B.")
+@click.option("--playlist-window", type=COUNT, metavar="W", help="Segments in a playlist; 0: none; default: 2 * B.")
 @click.option(
     "--availability",
     type=click.Choice(Availability, case_sensitive=False),
@@ -70,10 +77,10 @@ def open_session(
         playlist_window=default_window(batch_size) if playlist_window is None else playlist_window,
         policy=Policy(availability=availability),
     )
-    with application(ctx) as app:
+    check(terms)
+    with recording(ctx) as app:
         app.read_model_projector.catch_up()
         recorded = app.generation.open(terms, cause())
-        app.read_model_projector.catch_up()
         if as_json:
             print_json(_session_json(app, recorded.envelope.session_id))
         else:
@@ -98,7 +105,8 @@ def close_session(ctx: click.Context, name: str, reason: str, disposition: Dispo
 
     Example: trailkeep session close news --disposition purge --reason "new batch size"
     """
-    with application(ctx) as app:
+    words("reason", reason)
+    with recording(ctx) as app:
         found = session_of(app, name)
         print_event(app, app.generation.close(found.session_id, reason, disposition, cause()), as_json)
 
@@ -112,6 +120,8 @@ def list_sessions(ctx: click.Context, channel: str | None, as_json: bool) -> Non
 
     Example: trailkeep session list --json
     """
+    if channel is not None:
+        check_label("channel", channel)
     with application(ctx) as app:
         app.read_model_projector.catch_up()
         rows = app.read_models.sessions(channel)

@@ -3,14 +3,15 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from domain.errors import RootSuspect, TrailkeepError
-from entrypoints.bootstrap import App, default_url
-from entrypoints.cli.common import Exit, application, json_option, print_json, progress
+from domain.errors import LogDamaged, TrailkeepError
+from entrypoints.bootstrap import App, default_url, embedded
+from entrypoints.cli.common import Exit, application, json_option, print_json
+from entrypoints.cli.progress import progress
 from entrypoints.cli.render import out, size
 from entrypoints.encoders import ffmpeg
 from persistence import schema
@@ -18,6 +19,9 @@ from persistence.engine import open_engine, sqlite_library
 
 SAFE_SQLITE = (3, 51, 3)
 """The first SQLite without the WAL-reset corruption bug."""
+
+FAULTS = 3
+"""Faults of the log that `doctor` names; `verify` names them all."""
 
 
 @click.command()
@@ -47,12 +51,8 @@ def upgrade(ctx: click.Context) -> None:
 
     Example: trailkeep db upgrade
     """
-    url = ctx.find_root().params.get("database") or default_url()
-    path = Path(url.partition(":///")[2])
-    engine = open_engine(url)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = schema.upgrade(engine)
-    engine.dispose()
+    with embedded(ctx.find_root().params.get("database") or default_url()) as engine:
+        before = schema.upgrade(engine)
     out.print(f"schema {schema.HEAD}" + ("" if before == schema.HEAD else f", was {before or 'empty'}"), markup=False)
 
 
@@ -84,8 +84,8 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     """
     findings = [*_machine()]
     try:
-        with application(ctx) as app:
-            findings += _store(app)
+        with application(ctx) as app, progress("checking") as advance:
+            findings.extend(_store(app, advance))
     except TrailkeepError as error:
         findings.append(("database", False, str(error)))
     healthy = all(good for _, good, _ in findings)
@@ -119,20 +119,26 @@ def _machine() -> Iterator[Finding]:
         yield "ffmpeg", False, str(error)
 
 
-def _store(app: App) -> Iterator[Finding]:
+def _store(app: App, advance: Callable[[str, int, int], None]) -> Iterator[Finding]:
     yield "database", True, f"{app.url}, schema {schema.HEAD}, {app.log.head()} events, store {app.log.store_id()}"
     with app.engine.connect() as connection:
         faults = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check") if row[0] != "ok"]
     yield "database pages", not faults, "; ".join(faults) or "intact"
-    app.read_model_projector.catch_up()
-    sessions = app.read_models.sessions()
-    for root, root_id in sorted({(one.root, one.root_id) for one in sessions}):
-        try:
-            marker = app.files.read_marker(root)
-        except RootSuspect as suspect:
-            yield f"media root {root}", False, suspect.reason
-            continue
-        if marker is None or (marker.store_id, marker.root_id) != (app.log.store_id(), root_id):
-            yield f"media root {root}", False, "its marker is missing or not ours: purging of it pauses (R17)"
-            continue
-        yield f"media root {root}", True, f"{size(app.files.free_bytes(root))} free"
+    log = app.verifier.check_log(advance)
+    more = f"; and {len(log.faults) - FAULTS} more" if len(log.faults) > FAULTS else ""
+    found = "; ".join(log.faults[:FAULTS]) + more
+    yield "log lines", log.ok, found or f"{log.events} as they were recorded, root {log.root}"
+    if log.ok:
+        app.read_model_projector.catch_up()
+    newest = {one.root: one.session_id for one in app.read_models.sessions()}
+    for root, session_id in newest.items():
+        suspect = _suspicion(app, session_id)
+        yield f"media root {root}", not suspect, suspect or f"trusted, {size(app.files.free_bytes(root))} free"
+
+
+def _suspicion(app: App, session_id: str) -> str | None:
+    """What is held against the session's media root; a damaged log cannot tell."""
+    try:
+        return app.roots.examine(app.sessions.load(session_id).terms.media_root)
+    except LogDamaged as damaged:
+        return str(damaged)

@@ -1,11 +1,15 @@
 """`verify`: the read-only verifier and its exit code."""
 
 import sys
+from pathlib import Path
 
 import click
 
 from application.verify import Level, Report
-from entrypoints.cli.common import Exit, application, json_option, print_json, progress
+from domain.errors import NotFound
+from entrypoints.bootstrap import default_url
+from entrypoints.cli.common import Exit, application, json_option, print_json
+from entrypoints.cli.progress import progress
 from entrypoints.cli.render import out
 
 
@@ -20,10 +24,11 @@ from entrypoints.cli.render import out
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, level: Level, as_json: bool) -> None:
-    """Compare the log with itself, with its seal and with the disk. It only reads; exit code 3 tells a discrepancy.
+    """Compare log, seal, read models, playlists and files. It only reads; exit code 3 tells a discrepancy.
 
     Example: trailkeep verify --level size
     """
+    require_database(ctx)
     with application(ctx) as app:
         with progress("checking") as advance:
             report = app.verifier.verify(level, advance)
@@ -35,14 +40,30 @@ def verify(ctx: click.Context, level: Level, as_json: bool) -> None:
         sys.exit(Exit.DISCREPANCY)
 
 
+def require_database(ctx: click.Context) -> None:
+    """Return if the database is there: one that was lost is not made anew, for an empty one agrees with everything.
+
+    Raises:
+        NotFound: there is no file, or nothing is in it.
+
+    """
+    url = ctx.find_root().params.get("database") or default_url()
+    path = Path(url.partition(":///")[2])
+    if url.startswith("sqlite:///") and not (path.is_file() and path.stat().st_size):
+        raise NotFound("database", url, "a file that holds a log; `trailkeep session open` makes one")
+
+
 def _print_report(report: Report) -> None:
     for title, found in (
         ("log", report.log.faults),
         ("suspect media root", report.suspect_roots),
         ("lost", report.lost),
         ("orphan", report.orphans),
-        ("changed", report.changed),
+        ("changed", [f"{path}: {report.reasons[path]}" for path in report.changed]),
+        ("playlist", report.playlists),
+        ("read model", report.read_models),
         ("superseded, left alone", report.superseded),
+        ("note", report.notes),
     ):
         for one in found:
             out.print(f"{title}: {one}", markup=False)

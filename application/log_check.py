@@ -1,0 +1,80 @@
+"""The log as a whole: gapless, each line with its hash, under the root that was sealed. No purge goes before it."""
+
+from collections.abc import Callable
+
+from application.ports import EventLog, LogLine, Seals
+from domain import merkle
+from domain.errors import LogDamaged
+
+PAGE = 5000
+
+
+class LogCheck:
+    """Examines every stored line once in the life of a process, and what came since whenever it is asked again.
+
+    ``require_newest`` is asked as often as it refuses: whether the log is older than what it once was (`Witnesses`).
+    """
+
+    def __init__(self, log: EventLog, seals: Seals, require_newest: Callable[[], None] = lambda: None) -> None:
+        self._log, self._seals, self._require_newest = log, seals, require_newest
+        self._size, self._frontier = 0, tuple[bytes, ...]()
+        self._whole = self._newest = False
+
+    def require_intact(self, progress: Callable[[int, int], None] = lambda *_: None) -> None:
+        """Return if the log is whole up to its head; ``progress`` hears of events done, and of how many.
+
+        Raises:
+            LogDamaged: a line is missing or altered, the storage is damaged, or the seal does not fit.
+            RootSuspect: the disk knows more than the log; as ``require_newest``.
+
+        """
+        head = self._log.head()
+        if not self._whole:
+            for fault in self._log.storage_faults():
+                raise LogDamaged(0, fault)
+            self._size, self._frontier = 0, ()
+            seal = self._seals.load()
+            self._read_up_to(seal.size, lambda done: progress(done, head))
+            if merkle.root(self._frontier) != merkle.root(seal.frontier):
+                raise LogDamaged(seal.size, other_root(seal.size))
+        self._read_up_to(head, lambda done: progress(done, head))
+        if not self._whole:
+            self._require_no_event_beyond_the_head()
+        self._whole = True
+        if not self._newest:
+            self._require_newest()
+        self._newest = True
+
+    def _read_up_to(self, end: int, progress: Callable[[int], None]) -> None:
+        while self._size < end:
+            lines = self._log.read_lines(after=self._size, limit=min(PAGE, end - self._size))
+            if not lines:
+                raise LogDamaged(self._size + 1, "the event is missing")
+            for position, line in enumerate(lines, self._size + 1):
+                if line.position != position:
+                    raise LogDamaged(position, missing(line))
+                if fault := self._log.fault_of(line):
+                    raise LogDamaged(position, fault)
+            leaves = (line.leaf_hash for line in lines)
+            self._size, self._frontier = merkle.extend(self._size, self._frontier, leaves)
+            progress(self._size)
+
+    def _require_no_event_beyond_the_head(self) -> None:
+        beyond = self._log.read_lines(after=self._size, limit=1)
+        if beyond and self._log.head() < beyond[0].position:
+            raise LogDamaged(beyond[0].position, beyond_the_head(self._log.head()))
+
+
+def missing(found: LogLine) -> str:
+    """What to say of a position that has no line, where the next one is ``found``."""
+    return f"missing; the next event is at {found.position}"
+
+
+def other_root(size: int) -> str:
+    """What to say of a seal that does not fit."""
+    return f"the root over the first {size} events is not the one that was sealed"
+
+
+def beyond_the_head(head: int) -> str:
+    """What to say of an event that the head does not know of."""
+    return f"the event is beyond the head of the log, which is {head}"

@@ -1,0 +1,36 @@
+"""Pauses of a producer: how long it waits before it tries again, and what it says, once, about why."""
+
+import structlog
+
+from application.ports import Signal
+
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 5.0
+
+log = structlog.get_logger("trailkeep.producer")
+
+
+class Pauses:
+    """Each pause is longer than the one before, up to `LONGEST_PAUSE_S`, until `reset`."""
+
+    def __init__(self, session_id: str, signal: Signal) -> None:
+        self._session_id, self._signal = session_id, signal
+        self._count, self._said = 0, ""
+
+    def wait(self, reason: str) -> None:
+        """Wait until the log grows (a purge may free names, or space), or for a while; from the second on, say why."""
+        if self._count and reason != self._said:
+            self._said = reason
+            log.warning("generation pauses", session=self._session_id, reason=reason)
+        self._signal.wait(min(FIRST_PAUSE_S * 2 ** min(self._count, 10), LONGEST_PAUSE_S))
+        self._count += 1
+
+    def end(self) -> None:
+        """Say that it goes on, if it was said that it does not."""
+        if self._said:
+            log.info("generation goes on", session=self._session_id)
+            self._said = ""
+
+    def reset(self) -> None:
+        """Begin anew with a short pause."""
+        self._count = 0

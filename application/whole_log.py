@@ -1,0 +1,128 @@
+"""The whole log as the verifier reads it: every fault of it is named, and sessions are folded from the rest."""
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from application.log_check import beyond_the_head, missing, other_root
+from application.ports import EventLog, LogLine, Seal, Seals
+from application.sessions import fold
+from domain import merkle
+from domain.errors import LogDamaged
+from domain.events import OF_ROOTS, FileIdentity, PurgeFailed, Recorded, SegmentsPurged
+from domain.session import Session
+from domain.soundness import unsound
+
+PAGE = 2000
+
+Progress = Callable[[str, int, int], None]
+"""Hears what is looked at, how much of it is done, and of how much."""
+
+
+class LogReport(msgspec.Struct, frozen=True):
+    """What was found of the log: how many events, the Merkle root over them (hexadecimal), and every fault."""
+
+    events: int
+    root: str
+    ok: bool
+    faults: tuple[str, ...] = ()
+
+
+class WholeLog:
+    """Reads the log page by page. It keeps the sessions, which stay small, and no events.
+
+    ``sessions`` are in the order in which they were opened. ``broken`` are ids of sessions with a damaged event: what
+    they keep is not known. ``moved`` tells for each stream the position and time of its newest event. ``left_alone``
+    are files that purges found under a name of theirs and did not delete (R11), by session.
+    """
+
+    def __init__(self, log: EventLog, seals: Seals) -> None:
+        self._log, self._seals = log, seals
+        self._versions: dict[str, int] = {}
+        self.sessions: dict[str, Session] = {}
+        self.broken: set[str] = set()
+        self.moved: dict[str, tuple[int, int]] = {}
+        self.left_alone: dict[str, set[FileIdentity]] = {}
+        self.end = 0
+
+    def read(self, heard: Callable[[Recorded], None], progress: Progress) -> LogReport:
+        """Read it from the beginning to the end. ``heard`` is told of every event that is sound."""
+        faults: list[str] = []
+        seal = self._seal(faults)
+        total, sealed_root = self._log.head(), merkle.EMPTY_ROOT
+        size, frontier = 0, tuple[bytes, ...]()
+        while lines := self._log.read_lines(after=self.end, limit=PAGE):
+            for line in lines:
+                faults += self._examine(line, heard)
+                size, frontier = merkle.extend(size, frontier, [merkle.leaf_hash(line.line)])
+                if seal and size == seal.size:
+                    sealed_root = merkle.root(frontier)
+            progress("events", size, max(size, total))
+        head = self._log.head()
+        if self.end < total:
+            faults.append(str(LogDamaged(total, f"missing; the newest event is at {self.end}")))
+        elif self.end > head:
+            faults.append(str(LogDamaged(self.end, beyond_the_head(head))))
+        if seal and size < seal.size:
+            faults.append(f"seal: it is over {seal.size} events, but the log has {size}")
+        elif seal and sealed_root != merkle.root(seal.frontier):
+            faults.append(f"seal: {other_root(seal.size)}")
+        faults += [f"storage: {fault}" for fault in self._log.storage_faults()]
+        return LogReport(events=size, root=merkle.root(frontier).hex(), ok=not faults, faults=tuple(faults))
+
+    def follow(self) -> None:
+        """Fold what was recorded since. What is damaged of that is left to the next who reads it all."""
+        while lines := self._log.read_lines(after=self.end, limit=PAGE):
+            for line in lines:
+                for _ in self._examine(line, lambda _: None):
+                    pass
+
+    def channels(self) -> dict[str, list[Session]]:
+        """The sessions of each channel, oldest first."""
+        channels: dict[str, list[Session]] = {}
+        for session in self.sessions.values():
+            channels.setdefault(session.terms.channel, []).append(session)
+        for sessions in channels.values():
+            sessions.sort(key=lambda session: session.terms.ordinal)
+        return channels
+
+    def _seal(self, faults: list[str]) -> Seal | None:
+        try:
+            return self._seals.load()
+        except LogDamaged as damaged:
+            faults.append(f"seal: {damaged.reason}")
+            return None
+
+    def _examine(self, line: LogLine, heard: Callable[[Recorded], None]) -> Iterator[str]:
+        """Fold the event of a line; the faults of it."""
+        expected, self.end = self.end + 1, line.position
+        if line.position != expected:
+            yield str(LogDamaged(expected, missing(line)))
+        try:
+            recorded = self._log.examine(line)
+            self._fold(recorded)
+        except LogDamaged as damaged:
+            self.broken.add(line.session_id)
+            yield str(damaged)
+        else:
+            if line.session_id not in self.broken:
+                heard(recorded)
+
+    def _fold(self, recorded: Recorded) -> None:
+        envelope, event = recorded.envelope, recorded.event
+        session_id, version = envelope.session_id, envelope.version
+        before, self._versions[session_id] = self._versions.get(session_id, 0), version
+        self.moved[session_id] = recorded.position, envelope.recorded_at
+        if session_id in self.broken:
+            return
+        if version != before + 1:
+            raise LogDamaged(recorded.position, f"version {version} of session {session_id} follows version {before}")
+        if isinstance(event, OF_ROOTS):
+            return
+        session = self.sessions.get(session_id) or Session(session_id)
+        after = fold(session, recorded)
+        if fault := unsound(session, event):
+            raise LogDamaged(recorded.position, fault)
+        if isinstance(event, PurgeFailed | SegmentsPurged) and event.superseded:
+            self.left_alone.setdefault(session_id, set()).update(event.superseded)
+        self.sessions[session_id] = after

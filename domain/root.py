@@ -1,0 +1,60 @@
+"""A media root as its own events tell it: whether it is trusted, and which filesystem it is on (R17)."""
+
+import msgspec
+
+from domain.events import MediaRoot, Recorded, RootSuspected, RootTrusted, Suspicion
+
+
+class Root(msgspec.Struct, frozen=True):
+    """The state of one media root after ``version`` events; its stream has the root's id.
+
+    A root that was moved is known at two paths, and what is seen at one of them says nothing of the other: so
+    ``suspected``, and ``devices``, the filesystems that it was last trusted on, go by the path.
+    """
+
+    root_id: str
+    version: int = 0
+    suspected: dict[str, RootSuspected] = {}
+    devices: dict[str, str] = {}
+
+    def held_against(self, path: str) -> RootSuspected | None:
+        """Why the root is not trusted at the path: a failed flush, which counts wherever it was, or what was seen."""
+        flush = (one for one in self.suspected.values() if one.suspicion is Suspicion.FLUSH)
+        return next(flush, self.suspected.get(path))
+
+
+def evolve_root(root: Root, recorded: Recorded) -> Root:
+    """The state after one more event of the root."""
+    version, devices = recorded.envelope.version, root.devices
+    match recorded.event:
+        case RootSuspected() as event:
+            suspected = {**root.suspected, event.root.path: event}
+        case RootTrusted() as event:
+            suspected = {
+                path: one
+                for path, one in root.suspected.items()
+                if path != event.root.path and one.suspicion is not Suspicion.FLUSH
+            }
+            devices = {**devices, event.root.path: event.root.device}
+        case event:
+            raise LookupError(f"{type(event).__name__} is no event of a media root")
+    return Root(root.root_id, version, suspected, devices)
+
+
+def suspect(root: Root, media_root: MediaRoot, suspicion: Suspicion, reason: str) -> tuple[RootSuspected, ...]:
+    """RootSuspected, unless that is known. A failed flush is not forgotten over what can be seen."""
+    known = root.held_against(media_root.path)
+    if known and known.suspicion in {suspicion, Suspicion.FLUSH}:
+        return ()
+    return (RootSuspected(root=media_root, suspicion=suspicion, reason=reason),)
+
+
+def prove(root: Root, media_root: MediaRoot, reason: str) -> tuple[RootTrusted, ...]:
+    """RootTrusted, if what is held against the root was seen, and is seen no more; a failed flush stays held."""
+    held = root.held_against(media_root.path)
+    return () if held and held.suspicion is Suspicion.FLUSH else trust(root, media_root, reason)
+
+
+def trust(root: Root, media_root: MediaRoot, reason: str) -> tuple[RootTrusted, ...]:
+    """RootTrusted, if anything is held against the root."""
+    return (RootTrusted(root=media_root, reason=reason),) if root.held_against(media_root.path) else ()
