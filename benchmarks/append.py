@@ -25,7 +25,7 @@ def measure(directory: Path) -> Figure:
     with (
         opened(f"sqlite:///{directory / 'ours.db'}") as app,
         closing(peer_application(str(directory / "peer.db"))) as peer,
-        closing(_bare_database(directory / "raw.db")) as raw,
+        closing(bare_database(directory / "raw.db")) as raw,
     ):
         values = take_turns(
             {OURS: _ours(app.log), PEER: _peer(peer), RECORDER: _recorder(peer), RAW: _raw(raw, line)}, ROUNDS
@@ -82,7 +82,8 @@ def _recorder(application: Application[Any]) -> Contender:
     return once
 
 
-def _bare_database(path: Path) -> Any:
+def bare_database(path: Path) -> Any:
+    """A log in one table with one index, and the driver's connection to it."""
     connection = driver.connect(str(path), isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -93,16 +94,19 @@ def _bare_database(path: Path) -> Any:
     return connection
 
 
+def commit(connection: Any, session_id: bytes, version: int, line: bytes) -> None:
+    """Append a line to the bare database, durably."""
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO events (session_id, version, line) VALUES (?, ?, ?)", (session_id, version, line))
+    connection.execute("COMMIT")
+
+
 def _raw(connection: Any, line: bytes) -> Contender:
     sessions = count(1)
 
     def work() -> None:
         session_id = next(sessions).to_bytes(16)
         for version in range(EVENTS):
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                "INSERT INTO events (session_id, version, line) VALUES (?, ?, ?)", (session_id, version, line)
-            )
-            connection.execute("COMMIT")
+            commit(connection, session_id, version, line)
 
     return lambda: per_second(EVENTS, work)

@@ -79,12 +79,18 @@ def started(batch: int) -> BatchStarted:
     return BatchStarted(batch=batch, attempt=1, first_segment=first, last_segment=first + BATCH_SIZE - 1, source=source)
 
 
+def completed(batch: int) -> BatchCompleted:
+    """It ended well, with five files."""
+    first = batch * BATCH_SIZE
+    return BatchCompleted(batch=batch, attempt=1, files=tuple(map(_file, range(first, first + BATCH_SIZE))))
+
+
 def batches() -> Iterator[Event]:
     """What follows the opening, without end: four events a batch."""
     batch = 0
     while True:
         yield started(batch)
-        yield BatchCompleted(batch=batch, attempt=1, files=tuple(map(_file, range(batch * 5, batch * 5 + 5))))
+        yield completed(batch)
         if (old := batch - 2) >= 0:
             purge_id = a_session_id(old)
             because = Because(rule="R3", completed_batch=batch, completed_position=batch * 4)

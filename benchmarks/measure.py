@@ -1,8 +1,9 @@
 """How the benchmarks measure: contenders take turns, medians and the medians of the ratios are shown."""
 
+import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -23,14 +24,23 @@ class Ratio(msgspec.Struct, frozen=True):
     target: str
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """A value of ours that has a target of its own, in the figure's unit, whatever the peer's is."""
+
+    what: str
+    value: float
+    target: str
+
+
 class Figure(msgspec.Struct, frozen=True):
-    """One figure: ``values`` has each contender's rounds, in ``unit``."""
+    """One figure: ``values`` has what each contender measured, in ``unit``: its rounds, or each single time."""
 
     name: str
     setting: str
     unit: str
     values: dict[str, list[float]]
-    ratios: list[Ratio]
+    ratios: list[Ratio] = []
+    limits: list[Limit] = []
 
 
 def take_turns(contenders: Mapping[str, Contender], rounds: int) -> dict[str, list[float]]:
@@ -46,6 +56,11 @@ def ratio(values: Mapping[str, list[float]], ours: str, theirs: str, target: str
     """Compare two contenders round by round."""
     pairs = zip(values[ours], values[theirs], strict=True)
     return Ratio(ours, theirs, median(mine / other for mine, other in pairs), target)
+
+
+def p99(values: Sequence[float]) -> float:
+    """The 99th percentile (nearest rank)."""
+    return sorted(values)[math.ceil(len(values) * 0.99) - 1]
 
 
 def per_second(count: int, work: Callable[[], object]) -> float:
@@ -76,12 +91,17 @@ def fsync_ms(directory: Path, times: int = 100) -> float:
 
 def show(console: Console, figure: Figure) -> None:
     """Print a figure as a table of its contenders and one of its ratios."""
-    table = Table("", "median", "least", "most", title=f"{figure.name}, {figure.unit}", caption=figure.setting)
+    columns: dict[str, Callable[[Sequence[float]], float]] = {"median": median, "least": min, "p99": p99, "most": max}
+    if max(map(len, figure.values.values())) < 100:
+        del columns["p99"]
+    table = Table("", *columns, title=f"{figure.name}, {figure.unit}", caption=figure.setting)
     for name, values in figure.values.items():
-        table.add_row(name, *(_rounded(value) for value in (median(values), min(values), max(values))))
+        table.add_row(name, *(_rounded(column(values)) for column in columns.values()))
     console.print(table)
     for one in figure.ratios:
         console.print(f"  {one.ours} / {one.theirs} = {one.value:.2f}, target {one.target}", highlight=False)
+    for limit in figure.limits:
+        console.print(f"  {limit.what} = {_rounded(limit.value)}, target {limit.target}", highlight=False)
     console.print()
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+import msgspec
+
 from application.ports import BatchPlan
 from benchmarks.measure import Figure, ratio, seconds, take_turns
 from domain.events import Naming
@@ -18,12 +20,9 @@ from media.encoder_settings import EncoderSettings, RenditionSettings
 from media.graph import Size, render
 from media.grid import BatchGrid
 
-BATCHES, BATCH_SIZE, SEGMENT_MS = 4, 10, 2000
-ROUNDS = 3
-OURS, START, BARE = "trailkeep run", "of which: start of the program", "bare ffmpeg loop"
-SETTINGS = EncoderSettings(
-    renditions=(RenditionSettings(name="v", width=640, height=360, video_kbps=600),), preset="ultrafast"
-)
+BATCH_SIZE, SEGMENT_MS = 10, 2000
+OURS, ENDS, BARE = "trailkeep run", "of which: its start and its end", "bare ffmpeg loop"
+EACH = "of which: for each batch"
 CONFIG = """
 [[channel]]
 name = "news"
@@ -33,66 +32,113 @@ segment_seconds = {segment_seconds}
 availability = "off"
 pace = "asap"
 preset = "ultrafast"
-rendition = [{{ name = "v", width = 640, height = 360, video_kbps = 600 }}]
+rendition = [{{ name = "v", width = {width}, height = {height}, video_kbps = {kbps} }}]
 """
 
 
-def measure(directory: Path) -> Figure:
-    """Seconds of wall time. `run` also verifies, flushes, records, publishes and purges; the loop keeps it all."""
+class Load(msgspec.Struct, frozen=True):
+    """How much is encoded, and how often."""
+
+    name: str
+    batches: int
+    picture: RenditionSettings
+    rounds: int
+
+    @property
+    def settings(self) -> EncoderSettings:
+        """Those of the bare loop, as the configuration gives them to `run`."""
+        return EncoderSettings(renditions=(self.picture,), preset="ultrafast")
+
+
+SHORT = Load("run", 4, RenditionSettings(name="v", width=640, height=360, video_kbps=600), 5)
+LONG = Load("run, longer", 12, RenditionSettings(name="v", width=1280, height=720, video_kbps=2500), 2)
+
+
+def measure(directory: Path, load: Load = SHORT) -> Figure:
+    """Seconds of wall time. `run` also verifies, flushes, records, publishes and purges; the loop keeps it all.
+
+    The store is there before. Start and end are those of `project`, which finds nothing to do in it.
+    """
     places = (directory / f"round{number}" for number in count())
     ran: list[Path] = []
     looped: list[Path] = []
 
     def ours() -> float:
         ran.append(next(places))
-        return seconds(_prepared_run(ran[-1]))
+        return seconds(_prepared_run(ran[-1], load))
+
+    def ends() -> float:
+        return seconds(lambda: _trailkeep("--database", _database(directory), "project"))
 
     def bare() -> float:
         looped.append(next(places))
-        return seconds(_prepared_loop(looped[-1]))
+        return seconds(_prepared_loop(looped[-1], load))
 
-    values = take_turns({OURS: ours, START: lambda: seconds(lambda: _trailkeep("--help")), BARE: bare}, ROUNDS)
+    ends()  # makes the store, and the bytecode of a program that was never started
+    values = take_turns({OURS: ours, ENDS: ends, BARE: bare}, load.rounds)
     _check_same(ran[-1] / "media" / "news" / "v", looped[-1] / "v")
+    turns = zip(values[OURS], values[ENDS], values[BARE], strict=True)
+    values[EACH] = [(whole - fixed - encoding) / load.batches for whole, fixed, encoding in turns]
     return Figure(
-        "run",
-        f"{BATCHES} batches of {BATCH_SIZE} segments of {SEGMENT_MS // 1000} s, 640x360, x264 ultrafast, no waiting "
-        f"between batches; {ROUNDS} rounds",
+        load.name,
+        f"{load.batches} batches of {BATCH_SIZE} segments of {SEGMENT_MS // 1000} s, {load.picture.width}x"
+        f"{load.picture.height}, x264 ultrafast, no waiting between batches; {load.rounds} rounds",
         "seconds",
         values,
         [ratio(values, OURS, BARE, "<= 1.03")],
     )
 
 
-def _prepared_run(place: Path) -> Callable[[], None]:
+def measure_longer(directory: Path) -> Figure:
+    """The same with more batches and a larger picture."""
+    return measure(directory, LONG)
+
+
+def _prepared_run(place: Path, load: Load) -> Callable[[], None]:
     place.mkdir()
-    config = place / "news.toml"
-    config.write_text(CONFIG.format(batch_size=BATCH_SIZE, segment_seconds=SEGMENT_MS // 1000))
-    database = f"sqlite:///{place / 'trailkeep.db'}"
-    return lambda: _trailkeep("--database", database, "run", str(config), "--batches", str(BATCHES))
+    config, picture = place / "news.toml", load.picture
+    config.write_text(
+        CONFIG.format(
+            batch_size=BATCH_SIZE,
+            segment_seconds=SEGMENT_MS // 1000,
+            width=picture.width,
+            height=picture.height,
+            kbps=picture.video_kbps,
+        )
+    )
+    _trailkeep("--database", _database(place), "db", "upgrade")
+    return lambda: _trailkeep("--database", _database(place), "run", str(config), "--batches", str(load.batches))
+
+
+def _database(place: Path) -> str:
+    return f"sqlite:///{place / 'trailkeep.db'}"
 
 
 def _trailkeep(*arguments: str) -> None:
-    command = [sys.executable, "-c", "from entrypoints.cli import main; main()", *arguments]
-    subprocess.run(command, check=True, capture_output=True)
+    command = [sys.executable, "-c", "from entrypoints.start import main; main()", *arguments]
+    # As it is installed: with the bytecode of the last start.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
-def _prepared_loop(place: Path) -> Callable[[], None]:
+def _prepared_loop(place: Path, load: Load) -> Callable[[], None]:
     """The commands that `run` would give, with the lists of closed segments thrown away."""
     (place / "v").mkdir(parents=True)
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    commands = [_batch(place, number, nowhere) for number in range(BATCHES)]
+    commands = [_batch(place, number, load, nowhere) for number in range(load.batches)]
 
     def work() -> None:
         try:
             for command, script in commands:
-                subprocess.run(command, input=script, cwd=place, pass_fds=[nowhere], check=True)
+                # In a session of its own, as `run` has it: the kernel shares a busy machine out by session.
+                subprocess.run(command, input=script, cwd=place, pass_fds=[nowhere], check=True, start_new_session=True)
         finally:
             os.close(nowhere)
 
     return work
 
 
-def _batch(place: Path, batch: int, nowhere: int) -> tuple[list[str], bytes]:
+def _batch(place: Path, batch: int, load: Load, nowhere: int) -> tuple[list[str], bytes]:
     numbers, naming = batch_numbers(batch, BATCH_SIZE), Naming(pattern=DEFAULT_PATTERN, wrap=DEFAULT_WRAP)
     plan = BatchPlan(
         directory=str(place),
@@ -105,9 +151,10 @@ def _batch(place: Path, batch: int, nowhere: int) -> tuple[list[str], bytes]:
         pattern=naming.pattern,
         wrap=naming.wrap,
     )
-    grid, size = BatchGrid(numbers, SEGMENT_MS, SETTINGS.frame_rate), Size(640, 360)
+    grid = BatchGrid(numbers, SEGMENT_MS, load.settings.frame_rate)
+    size = Size(load.picture.width, load.picture.height)
     graph = BarsAndTone().graph(grid, size)
-    command = command_line(ffmpeg(), plan, SETTINGS, graph.inputs, {"v": nowhere})
+    command = command_line(ffmpeg(), plan, load.settings, graph.inputs, {"v": nowhere})
     return command, render(graph, grid, size, [size]).encode()
 
 
