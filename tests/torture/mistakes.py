@@ -1,0 +1,65 @@
+"""Mistakes that a campaign has to find, or it proves nothing.
+
+Each undoes one promise in a process of the tests, by going around the product as the instrument does.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+from application.publisher import Publisher
+from application.purger import Purger
+from domain.events import FileIdentity
+from media.segment_root import SegmentRoots
+
+Mistake = Callable[[], AbstractContextManager[Any]]
+
+
+def _asynchronous_log() -> AbstractContextManager[Any]:
+    """A commit that does not wait for the disk."""
+    return patch("persistence.engine._PRAGMAS", ("synchronous=NORMAL",))
+
+
+def _unflushed_unlinks() -> AbstractContextManager[Any]:
+    """A purge that does not flush the directories from which files went."""
+    delete = SegmentRoots.delete
+
+    def deleting(files: SegmentRoots, root: str, channel: str, gone: Sequence[FileIdentity]) -> Any:
+        with patch("os.fsync", lambda _: None):
+            return delete(files, root, channel, gone)
+
+    return patch.object(SegmentRoots, "delete", deleting)
+
+
+def _listed_to_the_end() -> AbstractContextManager[Any]:
+    """A purge of what a playlist still lists."""
+    carry_out = Purger.carry_out
+
+    def carrying_out(purger: Purger, session_id: str, batch: int) -> Any:
+        with patch.object(Publisher, "publish_held", lambda *_: ()):
+            return carry_out(purger, session_id, batch)
+
+    return patch.object(Purger, "carry_out", carrying_out)
+
+
+def _playlists_in_place() -> AbstractContextManager[Any]:
+    """Playlists that are written where they are read."""
+
+    def replace(_: str, draft: Any) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        descriptor = os.open(draft.name, flags, 0o644, dir_fd=draft.directory)
+        os.write(descriptor, draft.text.encode())
+        os.close(descriptor)
+
+    return patch("media.playlist._replace", replace)
+
+
+MISTAKES: dict[str, Mistake] = {
+    "none": nullcontext,
+    "asynchronous-log": _asynchronous_log,
+    "unflushed-unlinks": _unflushed_unlinks,
+    "listed-to-the-end": _listed_to_the_end,
+    "playlists-in-place": _playlists_in_place,
+}

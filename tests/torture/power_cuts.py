@@ -1,0 +1,101 @@
+"""The power cut campaign: the power goes at a failure point; then the next mount, recovery, and the rest of the life.
+
+    python -m tests.torture.power_cuts --kind ext4 --seeds 0-19
+    python -m tests.torture.power_cuts --kind xfs --seeds 7 --points purge.fsync-rendition.before
+
+Database and media are on two filesystems: on one, each commit of the database would flush the directories as well, and
+a missing flush would not show. The seed chooses the life, and which occurrence of each point is meant. Each case that
+fails is a line of JSON on stdout; the last line says what was done. It takes root and loop devices.
+"""
+
+import argparse
+import os
+import signal
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from tests.torture.arena import Arena
+from tests.torture.campaign import Failure, Tally, arena_directory, numbers, tell
+from tests.torture.disks import KINDS, Filesystem, unshare_mounts
+from tests.torture.mistakes import MISTAKES
+from tests.torture.scenario import Place, at_point
+from tests.torture.stages import Met, chosen, cut_off, lived, recovered
+
+
+class PowerCuts:
+    """The cases of some seeds and points, on filesystems of one kind."""
+
+    def __init__(self, kind: str, directory: Path, mistake: str = "none") -> None:
+        self._kind, self._directory, self._mistake = kind, directory, mistake
+        self._stack = ExitStack()
+        self.tally = Tally()
+
+    def __enter__(self) -> Self:
+        self._disks = [
+            self._stack.enter_context(Filesystem(self._kind, self._directory / f"{name}.image", self._directory / name))
+            for name in ("database", "media")
+        ]
+        database, media = (disk.mounted for disk in self._disks)
+        self._arena = Arena(self._directory, Place(database / "log.db", media))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, seeds: Sequence[int], points: Sequence[str] | None) -> Iterator[Failure]:
+        """Run the cases; all points of each life, if none are given. What does not hold is yielded."""
+        for seed in seeds:
+            try:
+                life = lived(self._arena, seed)
+            except Exception:
+                yield Failure(seed, f"python -m tests.torture.scenario DIR --seed {seed}", traceback.format_exc())
+                continue
+            self.tally.points.update(life.points)
+            for point in points or life.points:
+                self.tally.cases["power cuts"] += 1
+                try:
+                    self._cut(seed, point, life)
+                except Exception:
+                    command = f"python -m tests.torture.power_cuts --kind {self._kind} --seeds {seed} --points {point}"
+                    yield Failure(seed, command, traceback.format_exc())
+
+    def _cut(self, seed: int, point: str, life: Met) -> None:
+        self._arena.begin()
+        for disk in self._disks:
+            disk.settle()
+        cut_off(self._arena, seed, at_point(point, chosen(seed, point, life.points), self._lose_power), self._mistake)
+        for disk in self._disks:
+            disk.unmount()
+            disk.mount()
+        met = recovered(self._arena, seed, end=life.standing, boot=2)
+        self.tally.points.update(met.points + met.later)
+
+    def _lose_power(self) -> None:
+        for disk in self._disks:
+            disk.cut()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture.power_cuts", description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", choices=KINDS, default="ext4")
+    parser.add_argument("--seeds", type=numbers, default="0-19", help="such as 0-4,7")
+    parser.add_argument(
+        "--points", type=lambda text: text.split(","), help="with commas; all that a life meets, if none"
+    )
+    parser.add_argument("--mistake", choices=MISTAKES, default="none", help="a mistake that has to be found")
+    given = parser.parse_args()
+    unshare_mounts()
+    with (
+        tempfile.TemporaryDirectory(prefix="trailkeep-torture-", dir=arena_directory()) as directory,
+        PowerCuts(given.kind, Path(directory), given.mistake) as cuts,
+    ):
+        tell(cuts.run(given.seeds, given.points), cuts.tally)
+
+
+if __name__ == "__main__":
+    main()

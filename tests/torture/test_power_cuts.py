@@ -1,0 +1,58 @@
+"""A power cut at every failure point, on ext4 and XFS (docs/reference/torture.md)."""
+
+import pytest
+
+from tests.torture.campaign import FULL, campaign
+from tests.torture.conftest import Replay
+from tests.torture.disks import what_is_missing
+from tests.torture.failure_points import POINTS
+
+pytestmark = pytest.mark.timeout(7200 if FULL else 300)
+
+SEEDS = range(20) if FULL else range(1)
+KINDS = ("ext4", "xfs") if FULL else ("ext4",)
+SLICE = (
+    "append.BatchCompleted.after",
+    "publish.fsync-rendition.after",
+    "append.PurgeIssued.after",
+    "purge.unlink-segment.after",
+    "purge.fsync-rendition.before",
+    "append.SegmentsPurged.after",
+)
+"""The points of `make test`: each is one flush away from a promise."""
+
+
+def need(kind: str, cases: int) -> None:
+    """Skip, and say what is not tested, where filesystems of this kind cannot lose power."""
+    if missing := what_is_missing(kind):
+        pytest.skip(f"NOT TESTED: {cases} power cuts on {kind}: {missing}")
+
+
+@pytest.mark.rule("R9", "R10", "R14", "R15")
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_power_cut_anywhere_loses_nothing_that_was_said(kind: str, seed: int, replay: Replay) -> None:
+    """R9, R10, R14, R15: no acknowledged event, no file without its authorisation; and what is purged stays away."""
+    need(kind, 104 if FULL else len(SLICE))
+    points = () if FULL else ("--points", ",".join(SLICE))
+    failures, done = campaign("power_cuts", "--kind", kind, "--seeds", str(seed), *points)
+    replay.none_of(failures)
+    assert done.points.keys() <= set(POINTS)
+    assert done.cases["power cuts"] >= (100 if FULL else len(SLICE))
+
+
+@pytest.mark.rule("R10")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("mistake", "why"),
+    [
+        pytest.param("asynchronous-log", "was acknowledged, and is lost", id="of the log"),
+        pytest.param("unflushed-unlinks", "is said to be purged, and is back", id="of a directory"),
+    ],
+)
+def test_the_campaign_finds_a_missing_flush(kind: str, mistake: str, why: str) -> None:
+    """R10: what the flushes are for, shown by taking them away."""
+    need(kind, 1)
+    point = "append.SegmentsPurged.after"
+    failures, _ = campaign("power_cuts", "--kind", kind, "--seeds", "0", "--points", point, "--mistake", mistake)
+    assert why in failures[0].why
