@@ -26,6 +26,7 @@ from domain.events import (
     Policy,
     PurgeFailed,
     PurgeIssued,
+    PurgeRefused,
     Recorded,
     RemainingFile,
     SegmentFile,
@@ -33,6 +34,7 @@ from domain.events import (
     SessionClosed,
     SessionOpened,
     Source,
+    Uptime,
 )
 from domain.segments import DEFAULT_PATTERN, expected_files, identity_of
 from domain.session import Session, evolve
@@ -47,10 +49,13 @@ CAMERA = Source(label="camera", producer="script")
 
 
 class FakeClock:
-    """A clock that moves when it is told to; ``tick_us`` is added after each look."""
+    """A clock that moves when it is told to; ``tick_us`` is added after each look at the wall clock.
+
+    The machine was started at `NOW`. Time passes for its uptime too; a clock that is set moves the wall clock alone.
+    """
 
     def __init__(self, now: int = NOW, tick_us: int = 0) -> None:
-        self.time, self.tick_us = now, tick_us
+        self.time, self.tick_us, self.boot, self.started_at = now, tick_us, "boot 1", NOW
 
     def now(self) -> int:
         self.time += self.tick_us
@@ -58,6 +63,19 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         self.time += round(seconds * SECOND)
+
+    def uptime(self) -> Uptime:
+        return Uptime(boot=self.boot, us=self.time - self.started_at)
+
+    def set_by(self, seconds: float) -> None:
+        """The wall clock is set forward (or back), and no time passes."""
+        self.advance(seconds)
+        self.started_at += round(seconds * SECOND)
+
+    def reboot(self, seconds_down: float = 0) -> None:
+        """The machine is off for that long, and starts again."""
+        self.advance(seconds_down)
+        self.boot, self.started_at = f"{self.boot} and again", self.time
 
 
 class CountingIds:
@@ -220,6 +238,12 @@ def purging(session: Session, number: int, **fields: Any) -> Session:
         purge_id=an_id(9000 + number), batch=number, because=because, files=len(batch.files), bytes=batch.bytes
     )
     return happened(session, event, **fields)
+
+
+def purge_refused(session: Session, number: int, plan: str = "ab" * 32, **fields: Any) -> Session:
+    """The batch's purge was refused: none of its files was there."""
+    absent = tuple(identity_of(file).file for file in session.batches[number].files)
+    return happened(session, PurgeRefused(batch=number, matching=0, absent=absent, changed=(), plan=plan), **fields)
 
 
 def purge_failed(session: Session, number: int, retry_at: int, errno: str = "EACCES", **fields: Any) -> Session:

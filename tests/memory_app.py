@@ -7,6 +7,9 @@ from typing import Any
 from application.explanations import Explainer
 from application.generation import Generation, Terms, expected_of, nominal
 from application.handlers import Cause, Handler
+from application.log_check import LogCheck
+from application.losses import Losses
+from application.orphans import OrphanRemover
 from application.ports import BatchPlan, EncodedSegment, MediaFiles, Playlists
 from application.publisher import Publisher
 from application.purger import Purger
@@ -14,9 +17,11 @@ from application.queries import Queries
 from application.read_model_projector import ReadModelProjector
 from application.recovery import OWN_PRODUCER, Recoverer
 from application.retention_projector import RetentionProjector
+from application.roots import Roots
 from application.sealer import Sealer
 from application.sessions import Sessions
 from application.verify import Verifier
+from application.witnesses import Witnesses
 from domain.errors import EncoderFailed
 from domain.events import Event, Recorded, Source
 from domain.segments import DEFAULT_PATTERN
@@ -64,27 +69,64 @@ class App:
         store_id = self.log.store_id()
         self.sessions = Sessions(self.log, self.ids)
         self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker)
-        self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists)
-        self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.clock, self.ids, store_id)
-        self.retention = RetentionProjector(self.log, self.sessions, self.agenda, self.purger, self.clock)
+        self.roots = Roots(self.log, self.handler, self.files, store_id)
+        self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
+        self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.roots, self.clock, self.ids)
+        self.log_check = LogCheck(
+            self.log, self.seals, Witnesses(self.sessions, self.read_models, self.playlists).require_newest
+        )
+        self.retention = RetentionProjector(
+            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock
+        )
         self.read_model_projector = ReadModelProjector(self.log, self.read_models)
         self.sealer = Sealer(self.log, self.seals)
         self.generation = Generation(
-            self.handler, self.sessions, self.publisher, self.files, self.read_models, self.ids, store_id
+            self.handler,
+            self.sessions,
+            self.publisher,
+            self.files,
+            self.roots,
+            self.read_models,
+            self.ids,
+            store_id,
+        )
+        self.losses = Losses(self.log_check, self.handler, self.sessions, self.publisher, self.files, self.roots)
+        self.orphans = OrphanRemover(
+            self.log,
+            self.log_check,
+            self.handler,
+            self.sessions,
+            self.files,
+            self.playlists,
+            self.roots,
+            self.ids,
         )
         self.recoverer = Recoverer(
             self.sessions,
             self.generation,
             self.publisher,
+            self.roots,
             self.retention,
             self.read_model_projector,
             self.read_models,
             self.sealer,
             self.files,
+            self.orphans,
         )
-        self.queries = Queries(self.log, self.sessions, self.read_models, self.files, store_id)
-        self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files)
-        self.verifier = Verifier(self.log, self.seals, self.files, store_id)
+        self.queries = Queries(self.log, self.sessions, self.read_models, self.roots, self.clock)
+        self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files, self.playlists)
+        self.verifier = Verifier(
+            self.log,
+            self.seals,
+            self.sessions,
+            self.files,
+            self.playlists,
+            self.roots,
+            self.read_models,
+            self.agenda,
+            self.clock,
+            lambda _: None,
+        )
 
     def project(self) -> tuple[Recorded, ...]:
         """What the projectors of `run` do in one round."""

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from application.handlers import Cause
+from application.recovery import OWN_PRODUCER
+from domain.events import Source
+from entrypoints.bootstrap import opened
 from entrypoints.cli import main
-from tests.acceptance.command_line import Store, names_of, of_type
+from tests.acceptance.command_line import RENDITION, Store, names_of, of_type
 
 HISTORY = {
     "batch",
@@ -148,6 +153,59 @@ def test_verify_ends_with_3_when_a_kept_file_is_gone(store: Store) -> None:
     assert [lost in str(one) for one in bad["lost"]] == [True]
 
 
+@pytest.mark.rule("R8")
+def test_explain_knows_the_playlists_and_the_marker(tmp_path: Path) -> None:
+    """R8: the files that no event names, and that are Trailkeep's all the same."""
+    store = Store(tmp_path)
+    store.open("--wrap", "20")
+    store.produce(1)
+    for path in (store.root / "news" / "master.m3u8", store.segments / f"{RENDITION}.m3u8"):
+        found = store.answer("explain", str(path))
+        assert (found["status"], found["because"]) == ("kept", "a playlist; purges never delete playlists (R8)")
+    marker = store.answer("explain", str(store.root / ".trailkeep-root"))
+    assert (marker["status"], "R17" in marker["because"]) == ("kept", True)
+
+
+@pytest.mark.rule("R20")
+def test_every_command_that_records_seals_what_it_recorded(store: Store) -> None:
+    """R20: verify has a seal over the newest event, whichever command recorded it."""
+
+    def sealed() -> tuple[int, int]:
+        with opened(store.database) as app:
+            assert app.read_models.checkpoint() == app.log.head()
+            return app.seals.load().size, app.log.head()
+
+    assert sealed() == (1, 1)
+    store.answer("batch", "start", "news")
+    assert sealed() == (2, 2)
+    store.answer("batch", "fail", "news", "--reason", "the source went away")
+    assert sealed() == (3, 3)
+    store.produce()
+    assert sealed() == (5, 5)
+    started = store.answer("batch", "start", "news")
+    for file in started["files"]:
+        Path(file).write_text(file)
+    playlist = store.segments / f"{RENDITION}.m3u8"
+    playlist.unlink()
+    playlist.mkdir()
+    assert store.invoke("batch", "complete", "news").exit_code == 4
+    assert of_type(store.events(), "BatchCompleted")[-1]["position"] == 7
+    assert sealed() == (7, 7), "also when it fails after it recorded"
+    store.answer("session", "close", "news")
+    assert sealed() == (8, 8)
+
+
+def test_events_are_followed_until_the_reader_has_enough(store: Store) -> None:
+    """What another process records is told soon; SIGINT is the ordinary end."""
+    with store.running("events", "news", "--follow", "--json") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["position"] == 1
+        store.answer("batch", "start", "news")
+        assert json.loads(process.stdout.readline())["position"] == 2
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+
+
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
@@ -179,6 +237,75 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals) ->
     assert (last["type"], last["data"]["reason"]) == ("BatchFailed", "stopped")
     assert left_running(str(tmp_path)) == []
     assert store.answer("recover") == {"recorded": [], "left": []}
+
+
+def told(line: str) -> int:
+    """The position that a line of `run` begins with."""
+    return int(line.split(maxsplit=1)[0])
+
+
+def test_a_run_tells_every_event_once_from_the_opening_on(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.invoke("run", str(store.config(2)), "--batches", "3")
+    assert first.exit_code == 0, first.output
+    lines = first.stdout.splitlines()
+    assert "SessionOpened" in lines[0]
+    assert [told(line) for line in lines] == [event["position"] for event in store.events()]
+
+
+@pytest.mark.rule("R14")
+def test_a_run_tells_what_recovery_recorded_once(tmp_path: Path) -> None:
+    """R14: a crash left a batch open; its end is the first thing that is told."""
+    store = Store(tmp_path)
+    config = str(store.config(2))
+    assert store.invoke("run", config, "--batches", "1").exit_code == 0
+    left_open(store)
+    before = len(store.events())
+    again = store.invoke("run", config, "--batches", "1")
+    assert again.exit_code == 0, again.output
+    lines = again.stdout.splitlines()
+    assert "BatchFailed" in lines[0]
+    assert [told(line) for line in lines] == [event["position"] for event in store.events()[before:]]
+
+
+def left_open(store: Store) -> None:
+    """A batch of our own producer, which was killed in the middle of it."""
+    with opened(store.database) as app:
+        source = Source(label="picture", producer=OWN_PRODUCER)
+        app.generation.start(app.sessions.resolve("news").session_id, source, Cause("producer"))
+
+
+@pytest.mark.rule("R17")
+def test_a_run_without_its_disk_makes_nothing_in_its_place_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    """R17: also not for the batch that a crash left open."""
+    store = Store(tmp_path)
+    config = str(store.config(2))
+    assert store.invoke("run", config, "--batches", "1").exit_code == 0
+    left_open(store)
+    disk = store.root.rename(tmp_path / "disk")
+    store.root.mkdir()
+    words = store.command("run", config, "--batches", "1")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        while "generation pauses" not in process.stdout.readline():
+            assert process.poll() is None
+        assert list(store.root.iterdir()) == []
+        store.root.rmdir()
+        disk.rename(store.root)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert len(of_type(store.events(), "BatchCompleted")) == 2
+    assert of_type(store.events(), "BatchFailed")[-1]["data"]["reason"].startswith("crash")
+
+
+def test_a_database_in_a_configuration_is_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRAILKEEP_DATABASE_URL", raising=False)
+    store = Store(tmp_path)
+    config = store.config(2)
+    config.write_text(f'database = "sqlite:///log.db"\n{config.read_text()}')
+    result = CliRunner().invoke(main, ["run", str(config), "--batches", "1"])
+    assert result.exit_code == 0, result.output
+    assert len(of_type(store.events(), "BatchCompleted")) == 1
 
 
 def left_running(mark: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.merkle import leaf_hash
 from tests.acceptance.command_line import Store
 
 pytestmark = pytest.mark.rule("R20")
@@ -94,6 +95,61 @@ def test_verify_finds_the_damage_of_a_log(sound: Store, tmp_path: Path, damage: 
     log = json.loads(result.stdout)["log"]
     assert log["ok"] is False
     assert said in log["faults"][0]
+
+
+@pytest.mark.parametrize("damage", LINES)
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+def test_events_are_told_up_to_the_damage(sound: Store, tmp_path: Path, damage: str, as_json: tuple[str, ...]) -> None:
+    """R20: what is there before it is printed, and the exit code says that it is not all."""
+    statement, said = LINES[damage]
+    store = copy_of(sound, tmp_path)
+    change(tmp_path / "log.db", statement)
+    result = store.invoke("events", *as_json)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == sound.invoke("events", *as_json).stdout.splitlines()[:3]
+    assert said in result.stderr
+    assert "log position 4" in result.stderr
+    behind = store.invoke("events", "--after", "4", *as_json)
+    assert (behind.exit_code, len(behind.stdout.splitlines())) == (0, 3)
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["text", "json"])
+def test_events_miss_a_line_at_the_end(sound: Store, tmp_path: Path, as_json: tuple[str, ...]) -> None:
+    """R20: as they do one in the middle."""
+    store = copy_of(sound, tmp_path)
+    change(tmp_path / "log.db", "DELETE FROM events WHERE position = 7")
+    result = store.invoke("events", *as_json)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 6)
+    assert "log position 7: the event is missing" in result.stderr
+
+
+@pytest.mark.parametrize("damage", LINES)
+def test_the_doctor_finds_the_damage_of_a_log(sound: Store, tmp_path: Path, damage: str) -> None:
+    """R20: also where the pages of the database are intact, and it goes on to the media roots."""
+    statement, said = LINES[damage]
+    store = copy_of(sound, tmp_path)
+    change(tmp_path / "log.db", statement)
+    result = store.invoke("doctor", "--json")
+    assert result.exit_code == 1
+    findings = {one["what"]: one for one in json.loads(result.stdout)["findings"]}
+    assert findings["database pages"]["ok"] is True
+    assert findings["log lines"]["ok"] is False
+    assert said in findings["log lines"]["found"]
+    assert findings[f"media root {sound.root}"]["ok"] is False, "what the log says of it cannot be known"
+
+
+def test_the_doctor_compares_the_log_with_its_seal(sound: Store, tmp_path: Path) -> None:
+    """R20: a line that was rewritten together with its leaf hash."""
+    store = copy_of(sound, tmp_path)
+    assert store.invoke("doctor").exit_code == 0
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
+        (line,) = connection.execute("SELECT line FROM events WHERE position = 4").fetchone()
+    line = line.replace(b'"label":"external"', b'"label":"internal"')
+    rewritten = f"line = x'{line.hex()}', leaf_hash = x'{leaf_hash(line).hex()}'"
+    change(tmp_path / "log.db", f"UPDATE events SET {rewritten} WHERE position = 4")
+    result = store.invoke("doctor")
+    assert result.exit_code == 1
+    assert "BAD  log lines: seal: the root over the first 7 events is not the one that was sealed" in result.stdout
 
 
 @pytest.mark.parametrize("damage", FILES)

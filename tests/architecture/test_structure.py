@@ -1,15 +1,17 @@
-"""The shape of the code: who imports whom, what the core may reach for, and that each rule has its test."""
+"""The shape of the code: who imports whom, what the core may reach for; and each rule and invariant has its test."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
-from tests.architecture.rules import marked
+from tests.architecture.marks import marked
 
 ROOT = Path(__file__).parent.parent.parent
+PROTOCOL = ROOT / "docs" / "explanation" / "deletion-protocol.md"
 PACKAGES = ("domain", "application", "persistence", "media", "entrypoints")
 LONGEST_MODULE = 250
 CATALOGUES = {"domain/events.py", "application/ports.py"}
@@ -73,8 +75,28 @@ class TestRules:
     """Each promise of the product has a test that carries its number."""
 
     def test_every_rule_has_a_test(self) -> None:
-        shown = {rule for one in marked() for rule in one.rules}
+        shown = {rule for one in marked("rule") for rule in one.shown}
         assert RULES - shown - NOT_YET.keys() == set()
 
     def test_no_test_shows_a_rule_that_does_not_exist_or_is_not_built(self) -> None:
-        assert [one for one in marked() if not set(one.rules) <= RULES - NOT_YET.keys()] == []
+        assert [one for one in marked("rule") if not set(one.shown) <= RULES - NOT_YET.keys()] == []
+
+
+class TestInvariants:
+    """So has each invariant of the deletion protocol, as docs/explanation/deletion-protocol.md numbers them."""
+
+    @pytest.fixture
+    def numbered(self) -> list[str]:
+        _, _, rest = PROTOCOL.read_text(encoding="utf-8").partition("\n## Invariants\n")
+        return re.findall(r"^(\d+)\. ", rest.partition("\n## ")[0], re.MULTILINE)
+
+    def test_they_are_numbered_from_one_on(self, numbered: list[str]) -> None:
+        assert numbered == [str(number) for number in range(1, len(numbered) + 1)]
+        assert numbered
+
+    def test_every_invariant_has_a_test(self, numbered: list[str]) -> None:
+        shown = {number for one in marked("invariant") for number in one.shown}
+        assert set(numbered) - shown == set()
+
+    def test_no_test_shows_an_invariant_that_the_protocol_does_not_have(self, numbered: list[str]) -> None:
+        assert [one for one in marked("invariant") if not set(one.shown) <= set(numbered)] == []

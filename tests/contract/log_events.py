@@ -12,13 +12,21 @@ from domain.events import (
     Envelope,
     Event,
     FileIdentity,
+    MediaRoot,
+    OrphansCondemned,
+    OrphansRemoved,
     PlaylistPublished,
     PurgeFailed,
     PurgeIssued,
+    PurgeRefused,
     RemainingFile,
+    RootSuspected,
+    RootTrusted,
+    SegmentsLost,
     SegmentsPurged,
     SessionClosed,
     Source,
+    Suspicion,
 )
 from tests.builders import NOW, SECOND, a_segment_file, an_id, envelope, identities_of, terms
 
@@ -51,8 +59,22 @@ def fill(log: EventLog, count: int, *, of: int = 1, each: int = 1) -> None:
 
 
 def every_kind_of_event() -> tuple[Event, ...]:
-    """A session's whole life, with each kind of event in it at least once."""
+    """Each kind of event at least once."""
+    return (*a_whole_life(), *the_doubts_about_a_root())
+
+
+def a_whole_life() -> tuple[Event, ...]:
+    """A session's events in their order, each kind at least once."""
     return tuple(_life())
+
+
+def the_doubts_about_a_root() -> tuple[Event, ...]:
+    """The events of a media root's own stream."""
+    root = MediaRoot(path="/srv/straße", root_id=an_id(0), device="00000000000000ff")
+    return (
+        RootSuspected(root=root, suspicion=Suspicion.FLUSH, reason="a directory cannot be flushed to disk: EIO"),
+        RootTrusted(root=root, reason="the disk was replaced"),
+    )
 
 
 def the_life_of(number: int, events: Sequence[Event]) -> list[Envelope]:
@@ -80,8 +102,18 @@ def _life() -> Iterator[Event]:
                 yield a_failure("exit code 1", batch=batch, exit_code=1, stderr_tail='"\\\n\x00', files_left=("v/a",))
         yield BatchCompleted(batch=batch, attempt=2, files=files[batch])
         yield PlaylistPublished(first_segment=0, last_segment=batch * 2 + 1, duration_ms=(batch + 1) * 4000)
+    yield SegmentsLost(batch=1, files=identities_of(files[1][:1]))
+    yield OrphansCondemned(removal_id=an_id(8), files=(stranger,))
+    yield OrphansRemoved(
+        removal_id=an_id(8),
+        deleted=0,
+        bytes_freed=0,
+        already_absent=("v/left.ts",),
+        remaining=(RemainingFile(name=stranger.file, errno="EPERM"),),
+    )
+    yield PurgeRefused(batch=0, matching=0, absent=("v/v_segment_001.ts",), changed=(stranger,), plan="ab" * 32)
     because = Because(rule="R3", completed_batch=2, completed_position=12)
-    yield PurgeIssued(purge_id=an_id(7), batch=0, because=because, files=2, bytes=2001)
+    yield PurgeIssued(purge_id=an_id(7), batch=0, because=because, files=2, bytes=2001, confirmed="ab" * 32)
     yield PurgeFailed(
         purge_id=an_id(7),
         batch=0,

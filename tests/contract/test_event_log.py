@@ -5,6 +5,7 @@ from threading import Barrier
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from application.ports import EventLog, LogLine
 from domain.errors import ConcurrencyConflict, EventIdConflict, Invalid
@@ -14,8 +15,8 @@ from domain.session import replay
 from tests.builders import an_id
 from tests.contract.log_events import (
     a_failure,
+    a_whole_life,
     an_event,
-    every_kind_of_event,
     fill,
     session,
     some_events,
@@ -301,6 +302,19 @@ def test_the_columns_beside_a_line_tell_what_it_tells(log: EventLog) -> None:
     assert log.examine(line) == Recorded(3, told)
 
 
+@pytest.mark.rule("R15")
+def test_r15_a_line_that_is_not_what_was_stored_is_seen_without_reading_it(log: EventLog) -> None:
+    log.append(the_life_of(1, a_whole_life()), expected_version=0)
+    lines = log.read_lines()
+    assert [log.fault_of(line) for line in lines] == [None] * len(lines)
+    other = replace(lines[0], line=lines[0].line + b" ")
+    assert log.fault_of(other) == "the line does not have its leaf hash any more"
+    assert log.fault_of(replace(other, leaf_hash=leaf_hash(other.line))) is None
+    for column in ({"event_id": session(9)}, {"session_id": session(9)}, {"version": 2}):
+        fault = log.fault_of(replace(lines[0], **column))
+        assert fault == "the columns beside the line do not tell what the line tells"
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "\x00", "a\nb\r\n", '"quoted" \\ back', "\u2028\u2029", "\U0001f3ac Tagesschau 新闻", "e\u0301 é", "\ufeff"],
@@ -338,10 +352,17 @@ def test_a_store_has_one_id_of_its_own(log: EventLog) -> None:
 @pytest.mark.rule("R14")
 def test_r14_a_replay_of_the_log_gives_the_state_byte_for_byte(log: EventLog) -> None:
     fill(log, 4, of=2)
-    life = the_life_of(1, every_kind_of_event())
+    life = the_life_of(1, a_whole_life())
     log.append(life, expected_version=0)
     told = replay(session(1), [Recorded(position, one) for position, one in enumerate(life, 5)])
     read = replay(session(1), log.read_session(session(1)))
     assert msgspec.msgpack.encode(read) == msgspec.msgpack.encode(told)
     paged = replay(session(1), [one for one in everything(log, 3) if one.envelope.session_id == session(1)])
     assert paged == told
+
+
+@pytest.mark.rule("R15")
+def test_r15_a_sound_storage_has_no_faults(log: EventLog) -> None:
+    assert list(log.storage_faults()) == []
+    fill(log, 300, each=100)
+    assert list(log.storage_faults()) == []

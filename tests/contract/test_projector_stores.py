@@ -117,6 +117,12 @@ def test_a_sessions_items_take_the_place_of_its_old_ones_alone(agenda: Agenda) -
     assert agenda.checkpoint() == 3
 
 
+def test_every_item_can_be_told_whenever_it_is_due(agenda: Agenda) -> None:
+    items = {session(2): [item(3, None, of=2)], session(1): [item(1, 2**60), item(0, 1)]}
+    agenda.replace(items, checkpoint=1)
+    assert agenda.items() == [item(0, 1), item(1, 2**60), item(3, None, of=2)]
+
+
 def test_the_checkpoint_of_an_agenda_may_stay_and_go_back(agenda: Agenda) -> None:
     agenda.replace({}, checkpoint=4)
     agenda.replace({session(1): [item(0, 1)]}, checkpoint=4)
@@ -201,6 +207,13 @@ def test_batches_come_by_number_all_or_those_that_are_asked_for(read_models: Rea
     assert [row.batch for row in read_models.batches(session(1))] == [0, 2, 10]
     assert [row.batch for row in read_models.batches(session(1), numbers=[10, 1, 0])] == [0, 10]
     assert read_models.batches(session(1), numbers=[]) == []
+
+
+def test_rows_can_be_counted_and_called_by_their_numbers(read_models: ReadModels) -> None:
+    read_models.apply([], [a_record(7), a_record(0), a_record(3, of=2)], after=0, checkpoint=1)
+    assert read_models.ledger_sizes() == {session(1): 2, session(2): 1}
+    assert read_models.ledger_numbers(session(1)) == [0, 7]
+    assert read_models.ledger_numbers(session(9)) == []
 
 
 def test_read_models_that_are_cleared_begin_again(store: Store) -> None:

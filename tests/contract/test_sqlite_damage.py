@@ -1,15 +1,19 @@
 """A log that somebody altered, or a file that is no whole database, is told as such and never read past."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from application.log_check import LogCheck
 from domain.errors import LogDamaged
+from domain.events import Recorded
 from domain.merkle import leaf_hash
 from persistence.event_log import SqlEventLog
+from persistence.memory import MemorySeals
 from tests.contract.log_events import an_event, fill, session
-from tests.contract.stores import a_log, tamper
+from tests.contract.stores import a_log, sql, tamper
 
 GARBAGE = b"\xff not json"
 
@@ -33,7 +37,7 @@ def all_of(log: SqlEventLog) -> object:
     return log.read()
 
 
-def one_session(log: SqlEventLog) -> object:
+def one_session(log: SqlEventLog) -> list[Recorded]:
     return list(log.read_session(session(1)))
 
 
@@ -133,3 +137,53 @@ def test_a_store_that_lost_its_id_or_its_head_is_damage(log: SqlEventLog, path: 
         log.head()
     with pytest.raises(LogDamaged):
         log.append([an_event(of=9)], expected_version=0)
+
+
+# damage below the lines
+
+
+def index_page(path: Path, index: str) -> slice:
+    """Where the page of a small index is in the file."""
+    ((number,),) = sql(path, "SELECT rootpage FROM sqlite_master WHERE name = ?", index)
+    ((size,),) = sql(path, "PRAGMA page_size")
+    return slice((number - 1) * size, number * size)
+
+
+def corrupt_index(path: Path, index: str, key: bytes) -> None:
+    """Flip a bit of a key in the page of an index, and touch nothing else."""
+    content = bytearray(path.read_bytes())
+    page = index_page(path, index)
+    place = content.find(key, page.start, page.stop)
+    assert place >= 0, "the key is in the page"
+    assert content.find(key, place + 1, page.stop) < 0
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.rule("R15")
+@pytest.mark.invariant(11)
+def test_r15_an_event_that_its_index_lost_is_found_though_every_line_is_whole(path: Path) -> None:
+    """A session without its newest event looks like a sound one: nothing but the database can tell."""
+    with a_log(path) as log:
+        fill(log, 1, of=2)
+        fill(log, 5, of=1)
+        whole = one_session(log)
+    corrupt_index(path, "events_by_session", uuid.UUID(session(1)).bytes + bytes([5, 6]))
+    with a_log(path) as log:
+        assert len(log.read()) == 6
+        assert one_session(log) == whole[:4]
+        faults = list(log.storage_faults())
+        assert any("events_by_session" in fault for fault in faults)
+        with pytest.raises(LogDamaged, match="events_by_session"):
+            LogCheck(log, MemorySeals()).require_intact()
+
+
+@pytest.mark.rule("R15")
+def test_r15_an_id_that_its_index_lost_is_found(path: Path) -> None:
+    """The same event again would be appended a second time."""
+    with a_log(path) as log:
+        fill(log, 5)
+    corrupt_index(path, "events_by_id", uuid.UUID(an_event(version=3).event_id).bytes)
+    with a_log(path) as log:
+        assert the_event(log) is None
+        assert any("events_by_id" in fault for fault in log.storage_faults())

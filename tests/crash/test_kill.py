@@ -56,6 +56,7 @@ def recovered_for_good(store: Store) -> None:
 
 
 @pytest.mark.rule("R6", "R10", "R14")
+@pytest.mark.invariant(1, 8)
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_a_killed_run_is_recovered_and_goes_on(tmp_path: Path, seed: int) -> None:
     """R6, R10, R14: the moment is a number of events and a part of the time that the next one takes."""
@@ -85,6 +86,7 @@ def test_a_killed_run_is_recovered_and_goes_on(tmp_path: Path, seed: int) -> Non
 
 
 @pytest.mark.rule("R6", "R10", "R14")
+@pytest.mark.invariant(8)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_purge_that_was_killed_is_finished_by_recovery(tmp_path: Path, step: str) -> None:
     """R6, R10, R14: at every step no file is gone without its authorisation, and no outcome is told too early."""

@@ -39,6 +39,44 @@ def identity_of(root: Path, file: str) -> FileIdentity:
     return FileIdentity(file=file, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 
+# What somebody else does to a file.
+
+
+def longer(path: Path) -> None:
+    path.write_bytes(b"another segment")
+
+
+def newer(path: Path) -> None:
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+
+
+def another_file(path: Path) -> None:
+    status = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+
+
+def a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_link_to_the_same_file(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+    path.symlink_to("moved")
+
+
+CHANGES = [longer, newer, another_file, a_directory, a_fifo, a_link_to_the_same_file]
+"""Afterwards it is not the file that it was."""
+
+
 def names(root: Path, folder: str = f"{CHANNEL}/{RENDITION}") -> list[str]:
     """Everything in a directory below the root, hidden or not."""
     return sorted(path.name for path in (root / folder).iterdir())

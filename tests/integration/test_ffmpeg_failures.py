@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,46 @@ def test_a_missing_directory_of_the_channel_is_named(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "news")
     with pytest.raises(EncoderFailed, match=r"could not be started: .*No such file or directory: '.*/news'"):
         encode(bars(), plan)
+
+
+def a_link(path: Path, precious: Path) -> None:
+    path.symlink_to(precious)
+
+
+def a_link_into_nothing(path: Path, precious: Path) -> None:
+    path.symlink_to(precious.with_name("new"))
+
+
+def another_name(path: Path, precious: Path) -> None:
+    os.link(precious, path)
+
+
+def a_fifo(path: Path, _: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_directory(path: Path, _: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("put", [a_link, a_link_into_nothing, another_name, a_fifo, a_directory])
+def test_what_is_not_a_file_of_that_name_alone_is_never_written_through(
+    tmp_path: Path, put: Callable[[Path, Path], None]
+) -> None:
+    plan = a_plan(tmp_path / "channel", 0)
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"somebody's")
+    put(Path(plan.directory, plan.files[1].file), precious)
+    with pytest.raises(EncoderFailed, match=r"^v1/v1_segment_001.ts is in the way: it is no regular file, or has"):
+        encode(bars(), plan)
+    assert precious.read_bytes() == b"somebody's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["channel", "precious"]
+
+
+def test_what_a_failed_attempt_left_is_written_anew(tmp_path: Path) -> None:
+    plan = a_plan(tmp_path, 0)
+    Path(plan.directory, plan.files[1].file).write_bytes(b"half of it")
+    assert len(encode(bars(), plan)) == 2
 
 
 def test_a_rendition_without_settings_is_named(tmp_path: Path) -> None:

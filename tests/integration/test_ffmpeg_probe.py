@@ -93,12 +93,16 @@ def test_fragments_and_packed_audio_are_measured(clips: Path, tmp_path: Path) ->
 def test_what_is_no_segment_is_not_even_given_to_ffmpeg(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.ts").touch()
     (tmp_path / "one.ts").write_bytes(b"\x47")
+    (tmp_path / "link.ts").symlink_to(clips / "c.ts")
+    os.mkfifo(tmp_path / "fifo.ts")
     probe = FfmpegProbe("/nowhere/ffmpeg")
     for path in (
         clips / "text.mp4",
         clips / "still.png",
         tmp_path / "empty.ts",
         tmp_path / "one.ts",
+        tmp_path / "link.ts",
+        tmp_path / "fifo.ts",
         tmp_path,
         tmp_path / "none",
     ):

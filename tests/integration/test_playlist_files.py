@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from application.ports import MediaPlaylist, PlaylistSegment
-from domain.errors import Invalid, RootSuspect
+from domain.errors import Invalid, RootSuspect, RootUnavailable
 from media.playlist import MASTER_PLAYLIST, PlaylistFiles
 from media.playlist_text import parse_media
 from media.segment_root import SegmentRoots
@@ -92,6 +92,20 @@ def test_a_player_finds_every_rendition_and_segment_from_the_master_playlist(roo
         assert media.media_sequence == 5
         assert len(media.files) == 10
         assert all((path.parent / file).is_file() for file in media.files)
+
+
+def test_which_playlists_are_there_can_be_asked(root: Path) -> None:
+    asked = (str(root), CHANNEL, ("v1", "v2", "v3"))
+    assert playlists.find(*asked) == playlists.find(str(root), "sport", ("v1",)) == ()
+    publish(root, a_window(range(3)), a_window(range(3), "v2"))
+    assert playlists.find(*asked) == (MASTER_PLAYLIST, "v1/v1.m3u8", "v2/v2.m3u8")
+    (root / CHANNEL / MASTER_PLAYLIST).unlink()
+    (root / CHANNEL / "v1" / "v1.m3u8").unlink()
+    (root / CHANNEL / "v1" / "v1.m3u8").symlink_to(root / CHANNEL / "v2" / "v2.m3u8")
+    assert playlists.find(*asked) == ("v2/v2.m3u8",)
+    shutil.rmtree(root)
+    with pytest.raises(RootSuspect, match="it is missing"):
+        playlists.find(*asked)
 
 
 def test_what_is_listed_can_be_asked(root: Path) -> None:
@@ -234,6 +248,15 @@ def test_what_a_killed_publisher_wrote_is_flushed_by_the_next(root: Path) -> Non
 
 
 @pytest.mark.rule("R8")
+def test_what_is_told_to_be_listed_is_so_after_a_power_cut(root: Path) -> None:
+    """R8: a purge may rely on it where no playlist can be written."""
+    publish_traced(root, a_window(range(10)), inject="fsync:signal=KILL:when=2")
+    code = "import sys; from media.playlist import PlaylistFiles; PlaylistFiles().listed(sys.argv[1], 'news', 'v1')"
+    _, seen, _ = traced(code, str(root), log=root.with_name("calls"), calls="fsync")
+    assert steps(seen, root) == ["fsync news/v1"]
+
+
+@pytest.mark.rule("R8")
 @pytest.mark.parametrize("step", ["fsync:signal=KILL:when=1", "fsync:signal=KILL:when=3"])
 def test_what_a_killed_publisher_left_behind_is_no_obstacle(root: Path, step: str) -> None:
     publish(root, a_window(range(10), bandwidth=1))
@@ -276,10 +299,23 @@ def test_on_a_full_disk_the_old_playlist_stays(tmp_path: Path) -> None:
             a_file(root, f"v1/{name_of(number)}", b"")
         publish(root, a_window(range(10)))
         (root / "ballast").write_bytes(bytes(SegmentRoots().free_bytes(str(root))))
-        with pytest.raises(RootSuspect, match=r"news/v1/v1\.m3u8 cannot be written: ENOSPC"):
+        with pytest.raises(RootUnavailable, match=r"news/v1/v1\.m3u8 cannot be written: ENOSPC") as full:
             publish(root, a_window(range(20)))
+        assert not isinstance(full.value, RootSuspect)
         assert shown(root) == (0, list(range(10)))
         assert not any(name.endswith(".new") for name in names(root))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [("ENOSPC", "RootUnavailable"), ("EDQUOT", "RootUnavailable"), ("EIO", "FlushFailed")]
+)
+def test_a_flush_that_finds_no_room_for_a_new_playlist_lost_nothing(root: Path, error: str, kind: str) -> None:
+    """Blocks may be allocated as late as that; nobody relies on the file yet, and it is thrown away."""
+    code = PUBLISH.replace("RootSuspect", "RootUnavailable").replace("print(suspect)", "print(type(suspect).__name__)")
+    window = msgspec.json.encode(a_window(range(10))).decode()
+    log, inject = root.with_name("calls"), f"fsync:error={error}:when=1"
+    assert traced(code, str(root), window, log=log, calls="fsync", inject=inject)[2] == f"{kind}\n"
+    assert not any(name.startswith(".v1") for name in names(root))
 
 
 @pytest.mark.rule("R17")

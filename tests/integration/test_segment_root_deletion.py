@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from application.ports import Deletion
-from domain.errors import Invalid, RootSuspect
+from domain.errors import Invalid, RootSuspect, RootUnavailable
 from domain.events import FileIdentity, RemainingFile
 from media.segment_root import SegmentRoots
 from tests.integration.media_tree import (
+    CHANGES,
     CHANNEL,
     a_batch,
     a_file,
@@ -21,6 +22,7 @@ from tests.integration.media_tree import (
     mode,
     mounted_tmpfs,
     names,
+    newer,
     reachable_root,
     unprivileged,
 )
@@ -51,6 +53,7 @@ def test_what_is_missing_below_the_root_is_already_absent(tmp_path: Path, missin
 
 
 @pytest.mark.rule("R17")
+@pytest.mark.invariant(6)
 def test_without_its_root_nothing_is_absent(tmp_path: Path) -> None:
     identity = a_file(tmp_path / "root")
     (tmp_path / "root").rename(tmp_path / "elsewhere")
@@ -58,39 +61,9 @@ def test_without_its_root_nothing_is_absent(tmp_path: Path) -> None:
         delete(tmp_path / "root", identity)
 
 
-def longer(path: Path) -> None:
-    path.write_bytes(b"another segment")
-
-
-def newer(path: Path) -> None:
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-
-
-def another_file(path: Path) -> None:
-    status = path.stat()
-    other = path.with_name("other")
-    other.write_bytes(path.read_bytes())
-    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
-    other.replace(path)
-
-
-def a_directory(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def a_fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def a_link_to_the_same_file(path: Path) -> None:
-    path.rename(path.with_name("moved"))
-    path.symlink_to("moved")
-
-
 @pytest.mark.rule("R11")
-@pytest.mark.parametrize("change", [longer, newer, another_file, a_directory, a_fifo, a_link_to_the_same_file])
+@pytest.mark.invariant(5)
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_is_no_longer_the_file_is_superseded_and_left_alone(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
@@ -137,6 +110,7 @@ def test_each_file_of_a_batch_has_its_own_outcome(tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("R10")
+@pytest.mark.invariant(5)
 @pytest.mark.parametrize("place", [CHANNEL, f"{CHANNEL}/v1"])
 def test_a_link_in_the_place_of_a_directory_leads_nowhere(tmp_path: Path, place: str) -> None:
     root, canary = tmp_path / "root", tmp_path / "canary"
@@ -187,11 +161,16 @@ def test_an_immutable_file_remains_and_the_others_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.rule("R7")
-def test_files_on_a_read_only_disk_remain(tmp_path: Path) -> None:
+def test_a_read_only_disk_is_no_outcome_of_a_file(tmp_path: Path) -> None:
+    """R7: it is waited for, as none of the disk's files can go."""
     with mounted_tmpfs(tmp_path / "disk") as root:
         identity = a_file(root)
         subprocess.run(["mount", "-o", "remount,ro", str(root)], check=True)
-        assert delete(root, identity) == Deletion(remaining=(RemainingFile(name=FILE, errno="EROFS"),))
+        with pytest.raises(RootUnavailable, match=f"news/{FILE} cannot be deleted: EROFS") as read_only:
+            delete(root, identity)
+        assert not isinstance(read_only.value, RootSuspect)
+        subprocess.run(["mount", "-o", "remount,rw", str(root)], check=True)
+        assert delete(root, identity) == Deletion(deleted=(identity,))
 
 
 @pytest.mark.rule("R17")
@@ -214,6 +193,7 @@ def test_a_file_that_is_not_rendition_and_name_is_refused_before_anything_goes(t
 
 
 @pytest.mark.rule("R8")
+@pytest.mark.invariant(4)
 def test_a_playlist_is_never_deleted(tmp_path: Path) -> None:
     identity, playlist = a_file(tmp_path), a_file(tmp_path, "v1/v1.m3u8")
     with pytest.raises(Invalid, match=r"v1/v1\.m3u8.*never playlists \(R8\)"):

@@ -45,6 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.rule("R10")
+@pytest.mark.invariant(2)
 def test_every_unlink_comes_before_one_flush_of_each_directory(root: Path) -> None:
     batch = (*a_batch(root, size=2, rendition="v1"), *a_batch(root, size=2, rendition="v2"))
     _, calls, said = delete(root, batch)
@@ -60,6 +61,7 @@ def test_every_unlink_comes_before_one_flush_of_each_directory(root: Path) -> No
 
 
 @pytest.mark.rule("R10")
+@pytest.mark.invariant(2, 8)
 def test_what_a_killed_attempt_unlinked_is_flushed_by_the_next(root: Path) -> None:
     batch = a_batch(root, size=3)
     code, _, _ = delete(root, batch, inject="fsync:signal=KILL:when=1")
@@ -71,6 +73,7 @@ def test_what_a_killed_attempt_unlinked_is_flushed_by_the_next(root: Path) -> No
 
 
 @pytest.mark.rule("R6", "R10")
+@pytest.mark.invariant(8)
 def test_a_killed_attempt_is_finished_by_the_next(root: Path) -> None:
     batch = a_batch(root, size=3)
     delete(root, batch, inject="unlink,unlinkat:signal=KILL:when=2")
@@ -82,6 +85,7 @@ def test_a_killed_attempt_is_finished_by_the_next(root: Path) -> None:
 
 
 @pytest.mark.rule("R10")
+@pytest.mark.invariant(2)
 def test_where_the_directory_itself_is_gone_the_one_above_is_flushed(root: Path) -> None:
     batch = a_batch(root, size=1)
     (root / CHANNEL / batch[0].file).unlink()
@@ -94,6 +98,7 @@ def test_where_the_directory_itself_is_gone_the_one_above_is_flushed(root: Path)
 
 
 @pytest.mark.rule("R10", "R17")
+@pytest.mark.invariant(2, 9)
 def test_a_flush_that_fails_makes_the_root_suspect_and_is_not_tried_again(root: Path) -> None:
     batch = (*a_batch(root, size=1, rendition="v1"), *a_batch(root, size=1, rendition="v2"))
     _, calls, said = delete(root, batch, inject="fsync:error=EIO:when=1")
@@ -130,6 +135,7 @@ def test_a_purge_asks_the_kernel_twice_for_each_file_and_opens_each_directory_on
 
 
 @pytest.mark.rule("R9")
+@pytest.mark.invariant(7)
 def test_files_are_flushed_before_their_directories_from_the_innermost_outwards(root: Path) -> None:
     batch = (*a_batch(root, size=2, rendition="v1"), *a_batch(root, size=1, rendition="v2"))
     arguments = (str(root), *(file.file for file in batch))
@@ -147,6 +153,7 @@ def test_files_are_flushed_before_their_directories_from_the_innermost_outwards(
 
 
 @pytest.mark.rule("R9", "R17")
+@pytest.mark.invariant(7, 9)
 @pytest.mark.parametrize(
     ("when", "what"), [(1, "v1/v1_segment_000.ts"), (3, "news/v1"), (4, "news"), (5, "its directory")]
 )

@@ -3,13 +3,14 @@
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from application.ports import FoundFile
 from domain.errors import Invalid, Refused, RootSuspect
-from media.segment_root import SegmentRoots
+from media.segment_root import DEEPEST, SegmentRoots
 from tests.integration.media_tree import (
     CHANNEL,
     a_batch,
@@ -105,6 +106,7 @@ def test_what_is_not_a_regular_file_is_found_as_that(root: Path) -> None:
 
 
 @pytest.mark.rule("R9")
+@pytest.mark.invariant(7)
 def test_synced_files_are_told_as_they_are_on_disk(root: Path) -> None:
     batch = a_batch(root)
     found = files.sync(str(root), CHANNEL, [*(file.file for file in batch), "v1/v1_segment_009.ts"])
@@ -178,6 +180,21 @@ def test_names_that_are_no_text_are_listed_with_their_bytes_escaped(root: Path) 
     (root / CHANNEL / "v1").mkdir(parents=True)
     (root / CHANNEL / "v1" / os.fsdecode(b"\xff.ts")).touch()
     assert [one.file for one in files.list_files(str(root), CHANNEL)] == ["v1/\\xff.ts"]
+
+
+def test_what_is_nested_too_deep_is_told_by_the_directory_it_is_in(root: Path) -> None:
+    """Deeper than Python recurses and than descriptors last."""
+    place = root / CHANNEL / "v1"
+    place.mkdir(parents=True)
+    directory = os.open(place, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=directory)
+        inner = os.open("d", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = inner
+    os.close(directory)
+    assert [one.file for one in files.list_files(str(root), CHANNEL)] == ["v1" + "/d" * DEEPEST]
+    subprocess.run(["rm", "-r", place], check=True)
 
 
 def test_a_channel_without_a_directory_has_no_files(root: Path) -> None:

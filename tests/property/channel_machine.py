@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -14,17 +14,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from application.generation import nominal
 from application.recovery import OWN_PRODUCER
 from application.verify import Level
-from domain.errors import Refused, RootSuspect
+from domain.errors import FlushFailed, Refused, RootSuspect
 from domain.events import Availability, Disposition, Policy, Source
 from domain.session import replay
 from persistence.memory import MemoryReadModels
 from tests.builders import CAMERA
 from tests.memory_app import OURS, TESTER, App, Channel, Store
 from tests.property.faults import FailingPlaylists, FailingRoots, Killed, Points
-from tests.property.oracle import Oracle, Run
+from tests.property.oracle import Oracle, Run, identity
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 MARKER = ".trailkeep-root"
+TEN_YEARS = 10 * 365 * 24 * 3600
+FOREIGN = b'{"store_id":"00000000-0000-4000-8000-00000000000f","root_id":"00000000-0000-7000-8000-00000000000f"}\n'
+ROOT_EVENTS = {"RootSuspected", "RootTrusted"}
 
 
 class Terms(NamedTuple):
@@ -81,11 +84,13 @@ class ChannelMachine(RuleBasedStateMachine):
         self.root = self.base / "root"
         self.oracle, self.store, self.points = Oracle(self.root), Store(), Points()
         self.written = self.behind = 0
+        self.ours = b""
+        self.aside: dict[str, Path] = {}
         self.begin()
 
     def begin(self) -> None:
         """A new process over what the last one left."""
-        self.points.armed = None
+        self.points.armed = self.points.unflushed = None
         self.app, self.other = self.process("here:1"), self.process("here:2")
         self.channel = Channel(self.app, self.root)
 
@@ -112,12 +117,12 @@ class ChannelMachine(RuleBasedStateMachine):
 
     @contextmanager
     def refusing(self, *expected: type[Exception]) -> Iterator[None]:
-        """What is refused leaves no trace in the log (R20)."""
-        head = self.store.log.head()
+        """What is refused leaves no trace in the log (R20), but for what was seen of the root (R17)."""
+        self.look()
         try:
             yield
         except expected:
-            assert self.store.log.head() == head, "R20: nothing is half-done"
+            assert {event["type"] for event in self.look()} <= ROOT_EVENTS, "R20: nothing is half-done"
         else:
             assert not expected, f"{expected} was expected"
 
@@ -179,6 +184,10 @@ class ChannelMachine(RuleBasedStateMachine):
         if terms.spare == 0:
             with self.refusing(Refused):
                 self.channel.open(**terms.fields(-1))
+        if self.oracle.is_suspect():
+            with self.refusing(RootSuspect):
+                self.channel.open(**terms.fields(terms.spare))
+            self.mend()
         self.channel.open(**terms.fields(terms.spare))
         self.look()
 
@@ -187,7 +196,10 @@ class ChannelMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.run)
     @rule(batches=st.sampled_from([1, 2, 3, 4]), late=st.booleans(), kill=kills)
     def generate(self, batches: int, late: bool, kill: str | None = None) -> None:
-        """As `run` does it: a projector that is never late, or one that is."""
+        """As `run` does it: a projector that is never late, or one that is. First somebody sees to the root."""
+        if self.oracle.is_suspect():
+            self.start(OURS)
+            self.mend()
         for more in reversed(range(batches)):
             self.start(OURS)
             self.complete(None if more else kill)
@@ -197,10 +209,11 @@ class ChannelMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.run and not self.run.running)
     @rule(source=st.sampled_from([OURS, Source(label="other", producer=OWN_PRODUCER), CAMERA]))
     def start(self, source: Source) -> None:
-        """R5: refused exactly if a name is still needed."""
+        """R5, R17: refused exactly if a name is still needed, or the root is not trusted."""
         if not self.run.running:
             collides = self.run.names(self.run.completed) & self.oracle.needed()
-            with self.refusing(*([Refused] if collides else [])):
+            expected = RootSuspect if self.oracle.is_suspect() else Refused if collides else None
+            with self.refusing(*([expected] if expected else [])):
                 self.channel.start(source)
             self.look()
 
@@ -209,7 +222,7 @@ class ChannelMachine(RuleBasedStateMachine):
     def complete(self, kill: str | None) -> None:
         if self.run.running:
             self.write(None)
-            with self.dying(kill):
+            with self.dying(kill), self.refusing(*([RootSuspect] if self.oracle.is_suspect() else [])):
                 self.app.generation.complete(self.run.id, nominal(1000, {}), "tester")
             self.look()
 
@@ -220,11 +233,11 @@ class ChannelMachine(RuleBasedStateMachine):
         paths = self.write(None)
         path = paths[which % len(paths)]
         path.write_bytes(b"") if empty else path.unlink()
-        with self.refusing(Refused):
+        with self.refusing(RootSuspect if self.oracle.is_suspect() else Refused):
             self.app.generation.complete(self.run.id, nominal(1000, {}), "tester")
         self.fail()
 
-    @precondition(lambda self: self.run and self.run.running)
+    @precondition(lambda self: self.run and self.run.running and not self.oracle.is_suspect())
     @rule()
     def complete_with_old_files(self) -> None:
         """R9: the encoder of the second attempt wrote nothing, and the first had left everything."""
@@ -262,12 +275,39 @@ class ChannelMachine(RuleBasedStateMachine):
         done = {
             (event["session_id"], event["data"]["batch"])
             for event in self.look()
-            if event["type"] in {"PurgeIssued", "PurgeFailed", "SegmentsPurged"}
+            if event["type"] in {"PurgeIssued", "PurgeRefused", "PurgeFailed", "SegmentsPurged"}
         }
-        behind = (
-            self.store.clock.time < self.oracle.latest
-        )  # then what was authorised "later" is carried out all the same
-        assert done == planned or (kill and done <= planned) or behind, "R18: what a dry run lists is what the run does"
+        assert done == planned or (kill and done <= planned), "R18: what a dry run lists is what the run does"
+
+    @precondition(lambda self: self.oracle.waiting())
+    @rule(which=pick, wrong=st.booleans(), late=st.booleans(), kill=kills)
+    def confirm(self, which: int, wrong: bool, late: bool = False, kill: str | None = None) -> None:
+        """R18, R19: what a person looked at is purged, by its plan; if it is another by now, it is asked again."""
+        waiting = self.oracle.waiting()
+        batch = waiting[which % len(waiting)]
+        if late:
+            path = self.one_of(sorted(batch.files), which)
+            Path(path).unlink(missing_ok=True)
+            self.oracle.file_removed(path)
+        plan, holds = batch.refused, batch.found == self.oracle.finding(batch) or not self.oracle.is_mostly_gone(batch)
+        now = any(
+            row.plan_hash == plan and row.due_at <= self.store.clock.time
+            for row in self.app.queries.plan([batch.run.id])
+        )
+        if wrong or not now or self.oracle.is_suspect():
+            with self.refusing(RootSuspect if self.oracle.is_suspect() else Refused):
+                self.app.purger.issue(batch.run.id, batch.number, confirmed="0" * 64 if wrong else plan)
+            return
+        self.oracle.confirming = plan
+        if kill:
+            self.mark_interrupted()
+        with self.dying(kill):
+            self.app.purger.issue(batch.run.id, batch.number, confirmed=plan)
+            self.look()
+            self.oracle.confirming = None
+            self.app.purger.carry_out(batch.run.id, batch.number)
+        self.look()
+        assert bool(batch.issued) == holds, "R18: what was confirmed is what happens"
 
     def mark_interrupted(self) -> None:
         for batch in self.oracle.batches:
@@ -288,10 +328,13 @@ class ChannelMachine(RuleBasedStateMachine):
         self.app.recoverer.recover()
         self.look()
         if self.run:
-            assert not self.run.running or self.run.running["data"]["source"]["producer"] != OWN_PRODUCER
+            ended = not self.run.running or self.run.running["data"]["source"]["producer"] != OWN_PRODUCER
+            assert ended or self.oracle.is_suspect(), "what it left there is not known while the disk is in doubt"
             newest = [batch.files.keys() for batch in self.oracle.batches if batch.run is self.run][-1:]
             shown = self.run.window == 0 or all(files <= self.oracle.listed for files in newest)
-            assert shown or self.oracle.tampered, "what completed before the crash is in the playlist"
+            assert shown or self.oracle.tampered or self.oracle.is_suspect(), (
+                "what completed before the crash is in the playlist"
+            )
         head = self.store.log.head()
         assert self.app.recoverer.recover().recorded == ()
         assert self.store.log.head() == head, "R14: a second recovery adds nothing"
@@ -323,37 +366,128 @@ class ChannelMachine(RuleBasedStateMachine):
     def allow_all_files(self) -> None:
         self.oracle.denied.clear()
 
-    @rule(kill=kills)
-    def lose_the_marker_for_a_while(self, kill: str | None) -> None:
+    @precondition(lambda self: self.oracle.kept())
+    @rule(which=pick, left=st.integers(0, 1))
+    def take_most_of_a_batch_away(self, which: int, left: int) -> None:
+        """R19: a mistake with a script, or a backup that was put back in part."""
+        kept = [batch for batch in self.oracle.batches if batch.issued is None]
+        for path in sorted(kept[which % len(kept)].files)[left:]:
+            if identity(path) and path not in self.oracle.replaced:
+                self.aside[path] = Path(path).rename(self.base / f"aside {len(self.aside)} {Path(path).name}")
+                self.oracle.file_removed(path)
+
+    @precondition(lambda self: self.aside)
+    @rule()
+    def bring_them_back(self) -> None:
+        for path in self.aside.keys() & self.oracle.kept():
+            if path in self.oracle.removed:
+                self.aside[path].rename(path)
+                self.oracle.file_brought_back(path)
+        self.aside.clear()
+
+    @precondition(lambda self: self.oracle.runs)
+    @rule()
+    def note_losses(self) -> None:
+        """R16: afterwards nothing that is gone is counted upon."""
+        with self.refusing(*([RootSuspect] if self.oracle.is_suspect() else [])):
+            self.app.losses.note("news", "a bad disk", TESTER)
+            self.look()
+            assert not self.oracle.removed & set(self.oracle.kept())
+
+    @precondition(lambda self: self.run)
+    @rule()
+    def leave_a_file_there(self) -> None:
+        """No event explains it; so nothing touches it."""
+        path = self.root / "news" / self.run.renditions[0] / f"left {len(self.oracle.strays)}.ts"
+        path.write_bytes(b"left")
+        self.oracle.file_left_there(str(path))
+
+    @precondition(lambda self: self.oracle.runs)
+    @rule()
+    def remove_orphans(self) -> None:
+        """R10: what no event explains, by authorisation and outcome."""
+        with self.refusing(*([RootSuspect] if self.oracle.is_suspect() else [])):
+            self.app.orphans.remove("news", "somebody left it", TESTER)
+            self.look()
+            assert not self.oracle.strays
+
+    @precondition(lambda self: self.oracle.marker == "there")
+    @rule(marker=st.sampled_from(["absent", "foreign"]), kill=kills)
+    def change_the_marker(self, marker: str, kill: str | None) -> None:
         """R17: absent is not deleted: nothing is purged, started or opened on a root that does not prove to be ours."""
         self.purge(kill, recover=False)
-        marker = (self.root / MARKER).read_bytes()
+        self.ours = (self.root / MARKER).read_bytes()
         (self.root / MARKER).unlink()
-        head = self.store.log.head()
+        if marker == "foreign":
+            (self.root / MARKER).write_bytes(FOREIGN)
+        self.oracle.marker = marker
         self.purge(None)
+
+    @precondition(lambda self: self.oracle.marker != "there")
+    @rule()
+    def bring_the_marker_back(self) -> None:
+        """R17: the root proves itself, and what was only seen is over."""
+        self.check_marker()
+        (self.root / MARKER).write_bytes(self.ours)
+        self.oracle.marker = "there"
+
+    @precondition(lambda self: not self.oracle.is_suspect())
+    @rule(point=st.sampled_from(Points.FLUSHES))
+    def fail_a_flush(self, point: str) -> None:
+        """R10, R17: from then on nothing goes on below the root, in no process, until an operator trusts it."""
+        if self.run and not self.run.running:
+            self.generate(1, late=True) if point == Points.DELETED else self.start(OURS)
+        self.look()
+        self.mark_interrupted()
+        self.points.unflushed = point
         if self.run and self.run.running:
             self.write(None)
-            with self.refusing(RootSuspect):
+            with suppress(FlushFailed):
                 self.app.generation.complete(self.run.id, nominal(1000, {}), "tester")
-        elif self.run:
-            with self.refusing(RootSuspect):
-                self.channel.start()
-        else:
-            with self.refusing(RootSuspect):
-                self.channel.open()
-        assert self.store.log.head() == head
-        assert not (self.root / MARKER).exists()
-        (self.root / MARKER).write_bytes(marker)
+        self.app.retention.run_once()
+        self.oracle.unflushed = self.points.unflushed is None
+        self.points.unflushed = None
+        failed = self.oracle.unflushed
+        self.look()
+        assert (self.oracle.held == "flush") == failed
+
+    @precondition(lambda self: self.oracle.runs)
+    @rule(crash=st.booleans())
+    def trust(self, crash: bool) -> None:
+        """R17: an operator looked at the disk; the root gets its marker back, and what was wrong is in the log."""
+        if crash:
+            self.begin()
+        self.look()
+        needed = self.oracle.is_suspect() or self.oracle.held
+        run = next(iter(self.oracle.runs))
+        recorded = self.app.roots.trust(self.app.sessions.load(run).terms.media_root, "looked at the disk", TESTER)
+        self.look()
+        assert bool(recorded) == bool(needed)
+        assert not self.oracle.held
+        assert not self.oracle.is_suspect()
+
+    def mend(self) -> None:
+        """Somebody sees to the root."""
+        if self.oracle.marker != "there":
+            self.bring_the_marker_back()
+        if self.oracle.held == "flush":
+            self.trust(crash=False)
+
+    def check_marker(self) -> None:
+        """R17: nobody but an operator gives a root a marker."""
+        marker = self.root / MARKER
+        found = marker.read_bytes() if marker.exists() else None
+        assert found == {"there": self.ours or found, "absent": None, "foreign": FOREIGN}[self.oracle.marker]
 
     @rule(seconds=st.sampled_from([0.5, 1, 3, 8, 300]))
     def pass_time(self, seconds: float) -> None:
         self.store.clock.advance(seconds)
 
-    @rule()
-    def set_the_clock_back(self) -> None:
-        """Nobody waits less for it: players live in real time."""
-        self.store.clock.advance(-2)
-        self.behind += 2_000_000
+    @rule(seconds=st.sampled_from([-2, 2, -TEN_YEARS, TEN_YEARS]))
+    def set_the_clock(self, seconds: int) -> None:
+        """Nobody waits less for it, nor more: players live in real time."""
+        self.store.clock.set_by(seconds)
+        self.behind -= seconds * 1_000_000
 
     @property
     def now(self) -> int:
@@ -383,13 +517,19 @@ class ChannelMachine(RuleBasedStateMachine):
     def check_the_end(self) -> None:
         """With all obstacles gone and time enough, what is due is gone; and everything that is told agrees."""
         self.oracle.denied.clear()
+        self.check_marker()
+        self.mend()
         self.begin()
         self.recover()
         self.store.clock.advance(24 * 3600)
         self.purge(None)
+        for turn in range(2 * len(self.oracle.waiting())):
+            if self.oracle.waiting():
+                self.confirm(0, wrong=False, late=turn % 2 == 0)
         for batch in self.oracle.batches:
             if self.oracle.is_due(batch) and not self.oracle.must_wait(batch, self.now):
-                assert batch.gone or self.oracle.tampered, "R3: what is due goes"
+                told = batch.run.has_told_its_playlist() or not batch.run.end
+                assert batch.gone or (self.oracle.tampered and batch.run.waits) or not told, "R3: what is due goes"
         self.check_replay()
         self.check_read_models()
         self.check_verifier()
@@ -421,7 +561,7 @@ class ChannelMachine(RuleBasedStateMachine):
         assert report.log.ok
         assert set(report.lost) == kept & self.oracle.removed
         assert set(report.changed) == kept & self.oracle.replaced.keys()
-        assert not report.orphans
+        assert set(report.orphans) == self.oracle.strays.keys()
         assert not report.suspect_roots
 
 

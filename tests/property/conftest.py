@@ -16,4 +16,7 @@ FAST = settings(
 
 settings.register_profile("fast", FAST)
 settings.register_profile("long", FAST, max_examples=2500, derandomize=False, print_blob=True)
-settings.load_profile("long" if os.environ.get("TRAILKEEP_LONG") else "fast")
+settings.register_profile("unshrunk", FAST, phases=[Phase.generate])
+settings.load_profile(
+    "long" if os.environ.get("TRAILKEEP_LONG") else "unshrunk" if os.environ.get("TRAILKEEP_UNSHRUNK") else "fast"
+)

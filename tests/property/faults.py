@@ -1,10 +1,11 @@
-"""Disks that fail on command: real files, with a kill at a named point and permissions that root cannot lose."""
+"""Disks that fail on command: real files, with a kill or a failed flush at a named point, and files that stay."""
 
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from application.ports import Deletion, MediaPlaylist
+from application.ports import Deletion, FoundFile, MediaPlaylist
+from domain.errors import FlushFailed
 from domain.events import FileIdentity, RemainingFile
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
@@ -15,12 +16,20 @@ class Killed(BaseException):
 
 
 class Points:
-    """Where the process is to die: at most once, at the point that is armed."""
+    """Where the process is to die, or a flush to fail: at most once, at the point that is armed."""
 
     PUBLISH, PUBLISHED, DELETE, UNLINKED, DELETED = POINTS = ("publish", "published", "delete", "unlinked", "deleted")
+    SYNCED = "synced"
+    FLUSHES = (SYNCED, PUBLISHED, DELETED)
 
     def __init__(self) -> None:
         self.armed: str | None = None
+        self.unflushed: str | None = None
+
+    def flush(self, point: str, root: str) -> None:
+        if self.unflushed == point:
+            self.unflushed = None
+            raise FlushFailed(root, "it cannot be flushed to disk: EIO")
 
     def reach(self, point: str) -> None:
         if self.armed == point:
@@ -34,6 +43,11 @@ class FailingRoots(SegmentRoots):
     def __init__(self, points: Points, denied: set[str]) -> None:
         self._points, self._denied = points, denied
 
+    def sync(self, root: str, channel: str, files: Sequence[str]) -> dict[str, FoundFile]:
+        found = super().sync(root, channel, files)
+        self._points.flush(Points.SYNCED, root)
+        return found
+
     def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
         self._points.reach(Points.DELETE)
         denied = [file for file in files if self.path(root, channel, file.file) in self._denied]
@@ -43,6 +57,7 @@ class FailingRoots(SegmentRoots):
         self._points.reach(Points.UNLINKED)
         deletion = super().delete(root, channel, allowed)
         self._points.reach(Points.DELETED)
+        self._points.flush(Points.DELETED, root)
         left = tuple(RemainingFile(name=file.file, errno="EACCES") for file in denied)
         return replace(deletion, remaining=(*deletion.remaining, *left))
 
@@ -59,3 +74,4 @@ class FailingPlaylists(PlaylistFiles):
         self._points.reach(Points.PUBLISH)
         super().publish(root, channel, playlists, retired)
         self._points.reach(Points.PUBLISHED)
+        self._points.flush(Points.PUBLISHED, root)

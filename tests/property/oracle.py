@@ -38,10 +38,14 @@ class Run:
     window: int
     waits: bool
     policy: str
-    version: int = 0
     completed: int = 0
     running: dict[str, Any] | None = None
     end: str | None = None
+    told: int = -1
+
+    def has_told_its_playlist(self) -> bool:
+        """R13: otherwise, once it is closed, what it listed waits for the playlist of a later session."""
+        return not self.waits or self.told == self.completed * self.batch_size - 1
 
     def names(self, batch: int) -> set[str]:
         """R1: segments N*B to N*B + B - 1, in every rendition; R5: their names wrap."""
@@ -61,6 +65,8 @@ class Batch:
     number: int
     completed: dict[str, Any]
     files: dict[str, Identity]
+    refused: str | None = None
+    found: tuple[set[str], dict[str, Identity]] | None = None
     issued: dict[str, Any] | None = None
     gone: bool = False
     left: set[str] = field(default_factory=set)
@@ -83,13 +89,17 @@ class Oracle:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.position = self.latest = self.now = 0
+        self.position = self.now = 0
         self.lines: dict[str, dict[str, Any]] = {}
+        self.versions: dict[str, int] = {}
         self.runs: dict[str, Run] = {}
         self.batches: list[Batch] = []
         self.removed: set[str] = set()
         self.replaced: dict[str, Identity] = {}
         self.denied: set[str] = set()
+        self.strays: dict[str, Identity] = {}
+        self.marker, self.held, self.unflushed = "there", "", False
+        self.confirming: str | None = None
         self.shown: dict[str, Shown] = {}
         self.texts: dict[str, str] = {}
         self.sequences: dict[str, tuple[int, int]] = {}
@@ -111,7 +121,33 @@ class Oracle:
         self.replaced[path] = found
         self.removed.discard(path)
 
+    def file_left_there(self, path: str) -> None:
+        found = identity(path)
+        assert found is not None
+        self.strays[path] = found
+
+    def file_brought_back(self, path: str) -> None:
+        self.removed.discard(path)
+
     # What the rules say.
+
+    def is_suspect(self) -> bool:
+        """R17: the root does not prove to be ours, or a flush failed and nobody has trusted it since."""
+        return self.marker != "there" or self.held == "flush"
+
+    def finding(self, batch: Batch) -> tuple[set[str], dict[str, Identity]]:
+        """What of the batch is absent, and what is another file now."""
+        return batch.files.keys() & self.removed, {
+            path: self.replaced[path] for path in batch.files.keys() & self.replaced.keys()
+        }
+
+    def is_mostly_gone(self, batch: Batch) -> bool:
+        """R19: fewer than half of its files are what was recorded."""
+        return sum(map(len, self.finding(batch))) > len(batch.files) / 2
+
+    def waiting(self) -> list[Batch]:
+        """R19: the batches that wait for somebody to confirm their purge."""
+        return [batch for batch in self.batches if batch.refused and not batch.issued]
 
     def needed(self) -> set[str]:
         """R5: the files that a batch still needs; their names are not free."""
@@ -158,7 +194,6 @@ class Oracle:
         for event in events:
             self.position += 1
             event["position"] = self.position
-            self.latest = max(self.latest, event["recorded_at"])
             self._check_envelope(event)
             getattr(self, event["type"])(event, event["data"])
             self.lines[event["event_id"]] = event
@@ -168,14 +203,17 @@ class Oracle:
 
     def _check_envelope(self, event: dict[str, Any]) -> None:
         assert event["event_id"] not in self.lines, "R15: an event is recorded once"
-        run = self.runs.get(event["session_id"])
-        assert event["version"] == (run.version if run else 0) + 1, "R15: versions have no gaps"
+        stream, run = event["session_id"], self.runs.get(event["session_id"])
+        assert event["version"] == self.versions.get(stream, 0) + 1, "R15: versions have no gaps"
+        self.versions[stream] = event["version"]
         assert event["actor"], "R16: who"
         assert event["worker"], "R16: by which process"
         assert event["causation_id"] is None or event["causation_id"] in self.lines, "R16: a cause comes first"
         if run:
-            run.version += 1
             assert event["policy"] == run.policy, "R16: under which policy"
+        if event["type"] not in {"RootSuspected", "RootTrusted", "BatchFailed", "PlaylistPublished", "SessionClosed"}:
+            assert not self.held, "R17: nothing is started, completed or purged on a root that is not trusted"
+            assert self.marker == "there", "R17: nor on one that does not prove to be ours"
 
     def _caused_by(self, event: dict[str, Any], cause: dict[str, Any]) -> None:
         assert event["causation_id"] == cause["event_id"], "R16: why"
@@ -196,8 +234,29 @@ class Oracle:
             data["playlist_window"],
             waits,
             event["policy"],
-            version=1,
         )
+
+    def RootSuspected(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
+        self._check_root(event, data)
+        suspicion = data["suspicion"]
+        assert self.held not in {suspicion, "flush"}, "R17: it is recorded once, and a failed flush is not forgotten"
+        assert suspicion == (self.marker if suspicion != "flush" else "flush"), "R17: it is what was seen"
+        assert suspicion != "flush" or self.unflushed
+        assert event["actor"] == "guard"
+        self.held, self.unflushed = suspicion, False
+
+    def RootTrusted(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
+        self._check_root(event, data)
+        assert self.held, "R17: nothing was held against it"
+        if event["actor"] == "guard":
+            assert self.held != "flush", "R10, R17: a failed flush is ended by an operator alone"
+            assert self.marker == "there", "R17: it proves itself"
+        self.held, self.marker = "", "there"
+
+    def _check_root(self, event: dict[str, Any], data: dict[str, Any]) -> None:
+        assert event["session_id"] == data["root"]["root_id"], "R17: it is in the root's own stream"
+        assert data["root"]["path"] == str(self.root)
+        assert event["policy"] == ""
 
     def BatchStarted(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
         run = self.runs[event["session_id"]]
@@ -236,6 +295,7 @@ class Oracle:
 
     def PlaylistPublished(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
         assert data["first_segment"] <= data["last_segment"]
+        self.runs[event["session_id"]].told = data["last_segment"]
 
     def PurgeIssued(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
         batch = self._batch(event, data)
@@ -251,9 +311,28 @@ class Oracle:
             cause = self._completion(because["session_id"], because["completed_batch"])
         self._caused_by(event, cause)
         assert because["completed_position"] == cause["position"], "R16: why"
+        assert data["confirmed"] == batch.refused == self.confirming, "R18: what was asked for is what is confirmed"
+        if self.is_mostly_gone(batch):
+            assert batch.refused, "R19: nobody was asked"
+            assert batch.found == self.finding(batch), "R18: what was confirmed is what is there"
         assert data["files"] == len(batch.files)
         assert data["bytes"] == sum(size for size, _, _ in batch.files.values())
         batch.issued = event
+
+    def PurgeRefused(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
+        batch = self._batch(event, data)
+        assert batch.issued is None
+        assert self.is_due(batch), "R19: nobody is asked about a batch that is not due"
+        assert not self.must_wait(batch, self.now)
+        assert batch.refused == self.confirming, "R19: it is asked once, and again for a plan that is stale"
+        absent, changed = self.finding(batch)
+        assert {f"{batch.run.directory}/{file}" for file in data["absent"]} == absent, "R18: as it was found"
+        assert self._identities(batch.run, data["changed"]) == changed
+        assert data["matching"] == len(batch.files) - len(absent) - len(changed)
+        assert self.is_mostly_gone(batch), "R7: a file or two may be missing"
+        assert data["plan"] != batch.refused, "R18: another finding is another plan"
+        assert self.lines[event["causation_id"]]["type"] == "BatchCompleted", "R16: why"
+        batch.refused, batch.found = data["plan"], (absent, changed)
 
     def PurgeFailed(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
         batch = self._attempt(event, data)
@@ -271,6 +350,29 @@ class Oracle:
             assert identity(path) == self.replaced.get(path), "R10: what is recorded as gone is gone"
         batch.left, batch.gone = set(), True
 
+    def SegmentsLost(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
+        batch = self._batch(event, data)
+        assert batch.issued is None
+        told = self._identities(batch.run, data["files"])
+        assert told == {path: batch.files[path] for path in batch.files.keys() & self.removed}, "R16: what they were"
+        for path in told:
+            del batch.files[path]
+            batch.left.discard(path)
+            self.removed.discard(path)
+        batch.refused = batch.found = None
+
+    def OrphansCondemned(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
+        told = self._identities(self.runs[event["session_id"]], data["files"])
+        assert told == self.strays, "R2, R11: what no event explains, as it was seen, and nothing else"
+
+    def OrphansRemoved(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
+        condemned = self.lines[event["causation_id"]]
+        assert condemned["type"] == "OrphansCondemned", "R10: no deletion without an earlier authorisation"
+        assert data["removal_id"] == condemned["data"]["removal_id"]
+        assert data["deleted"] == len(self.strays)
+        assert not any(identity(path) for path in self.strays), "R10: what is recorded as gone is gone"
+        self.strays.clear()
+
     def SessionClosed(self, event: dict[str, Any], data: dict[str, Any]) -> None:  # noqa: N802
         run = self.runs[event["session_id"]]
         assert run.running is None
@@ -282,7 +384,8 @@ class Oracle:
         assert batch.issued is not None, "R10: no deletion without an earlier authorisation"
         assert not batch.gone, "R6: one outcome"
         assert data["purge_id"] == batch.issued["data"]["purge_id"]
-        assert event["recorded_at"] >= batch.retry_at, "R7: not before its time"
+        early = batch.retry_at - event["recorded_at"]
+        assert early <= 0 or early > 300_000_000, "R7: not before its time, unless the clock was set back"
         self._caused_by(event, batch.issued)
         tried = batch.left - self.denied
         superseded = {f"{batch.run.directory}/{one['file']}" for one in data.get("superseded", [])}
@@ -295,6 +398,9 @@ class Oracle:
         assert data["deleted"] + len(superseded) + len(absent) == len(tried), "R6: all files have an outcome"
         batch.attempts, batch.interrupted = batch.attempts + 1, False
         return batch
+
+    def _identities(self, run: Run, told: list[dict[str, Any]]) -> dict[str, Identity]:
+        return {f"{run.directory}/{one['file']}": (one["size"], one["mtime_ns"], one["inode"]) for one in told}
 
     def _batch(self, event: dict[str, Any], data: dict[str, Any]) -> Batch:
         return next(one for one in self.batches if one.run.id == event["session_id"] and one.number == data["batch"])
@@ -316,6 +422,8 @@ class Oracle:
                     assert found == recorded, "R2, R5, R10: nobody deletes or overwrites a file without authorisation"
                 else:
                     assert found in {recorded, None}
+        for path, stray in self.strays.items():
+            assert identity(path) == stray, "R10: nor what no event explains"
         for path, foreign in self.replaced.items():
             assert identity(path) == foreign, "R11: and stays, also after the purge"
 

@@ -7,15 +7,18 @@ from typing import Any, get_args, get_origin
 from hypothesis import strategies as st
 from msgspec.structs import fields
 
-from domain.batch import Completion
+from domain.batch import Completion, Moment
 from domain.commands import (
     CloseSession,
     CompleteBatch,
+    CondemnOrphans,
     FailBatch,
     IssuePurge,
     OpenSession,
+    RecordLoss,
     RecordPlaylist,
     RecordPurge,
+    RecordRemoval,
     StartBatch,
     Successor,
 )
@@ -32,6 +35,7 @@ from domain.events import (
     RemainingFile,
     SegmentFile,
     Source,
+    Uptime,
 )
 from domain.segments import DEFAULT_PATTERN
 from tests.builders import NOW, an_id
@@ -44,7 +48,10 @@ times = st.integers(NOW, NOW + 10**9)
 
 identities = st.builds(FileIdentity, file=text, size=int64, mtime_ns=int64, inode=int64)
 sources = st.builds(Source, label=text, producer=text, position=text)
+uptimes = st.builds(Uptime, boot=st.sampled_from(["this", "that"]), us=st.integers(0, 10**9))
 remaining = st.builds(RemainingFile, name=text, errno=text)
+names = st.builds("{0}/{0}_segment_{1:03d}.ts".format, st.sampled_from(["v", "a"]), st.integers(0, 12))
+"""Of files that may belong to a batch of `sensible_opens`."""
 
 
 def some(strategy: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[tuple[Any, ...]]:
@@ -98,7 +105,7 @@ sensible_opens = st.builds(
 successors = st.just(Successor()) | st.builds(
     Successor,
     completed=st.integers(0, 3),
-    published_at=st.none() | times,
+    published=st.none() | st.builds(Moment, times, st.none() | uptimes),
     session_id=ids,
     newest=st.builds(Completion, small, small, ids, ids, times),
 )
@@ -114,8 +121,18 @@ commands = st.one_of(
         stderr_tail=text,
         files_left=some(text),
     ),
-    st.builds(RecordPlaylist, first_segment=small, last_segment=small, duration_ms=small),
-    st.builds(IssuePurge, batch=small, purge_id=ids, now=times, successor=successors),
+    st.builds(RecordPlaylist, first_segment=small, last_segment=small, duration_ms=small, uptime=st.none() | uptimes),
+    st.builds(
+        IssuePurge,
+        batch=small,
+        purge_id=ids,
+        now=times,
+        uptime=st.none() | uptimes,
+        successor=successors,
+        absent=some(text),
+        changed=some(identities),
+        confirmed=st.none() | text,
+    ),
     st.builds(
         RecordPurge,
         batch=small,
@@ -125,6 +142,20 @@ commands = st.one_of(
         superseded=some(identities),
         remaining=some(remaining),
         retry_at=times,
+    ),
+    st.builds(RecordLoss, batch=small, files=some(names | text)),
+    st.builds(
+        CondemnOrphans,
+        removal_id=ids,
+        files=some(identities | st.builds(FileIdentity, file=names, size=small, mtime_ns=int64, inode=int64)),
+    ),
+    st.builds(
+        RecordRemoval,
+        deleted=small,
+        bytes_freed=small,
+        already_absent=some(text),
+        superseded=some(identities),
+        remaining=some(remaining),
     ),
     st.builds(CloseSession, reason=text, disposition=st.sampled_from(Disposition)),
 )

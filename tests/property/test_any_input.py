@@ -7,10 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.commands import CompleteBatch, FailBatch, IssuePurge, RecordPurge
+from domain.commands import (
+    CompleteBatch,
+    CondemnOrphans,
+    FailBatch,
+    IssuePurge,
+    RecordLoss,
+    RecordPurge,
+    RecordRemoval,
+)
 from domain.decisions import decide
 from domain.errors import Invalid, Refused
-from domain.events import Envelope, Event, Recorded
+from domain.events import Envelope, Event, FileIdentity, Recorded
+from domain.segments import identity_of
 from domain.session import Session, evolve, replay
 from persistence import codec
 from tests.builders import SECOND, an_id, files_of, recorded
@@ -48,8 +57,17 @@ def sensible(session: Session) -> st.SearchStrategy[Any]:
     if session.running:
         fitting.append(CompleteBatch(batch=number, files=files_of(session)))
     far = 2**62
-    fitting += [IssuePurge(batch=batch, purge_id=an_id(batch), now=far) for batch in session.batches]
-    fitting += [RecordPurge(batch=batch, deleted=1, bytes_freed=1) for batch in session.batches]
+    for batch in session.batches.values():
+        files = tuple(identity_of(file).file for file in batch.files)
+        plan = batch.refusal.plan if batch.refusal else None
+        fitting += [
+            IssuePurge(batch=batch.number, purge_id=an_id(batch.number), now=far, absent=absent, confirmed=plan)
+            for absent in (files, ())
+        ]
+        fitting.append(RecordPurge(batch=batch.number, deleted=1, bytes_freed=1))
+        fitting.append(RecordLoss(batch=batch.number, files=files[:1]))
+    fitting.append(CondemnOrphans(removal_id=an_id(8), files=(FileIdentity(file="x", size=1, mtime_ns=1, inode=1),)))
+    fitting.append(RecordRemoval(deleted=1, bytes_freed=1))
     return st.sampled_from(fitting)
 
 

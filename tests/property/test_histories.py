@@ -19,8 +19,11 @@ class AnyHistory(ChannelMachine):
     """Whatever may happen."""
 
 
-class AnyOtherHistory(ChannelMachine):
-    """Whatever else may happen."""
+class LargeBatches(ChannelMachine):
+    """R17 to R19: there is something left when something is lost."""
+
+    always: ClassVar[dict[str, Any]] = {"batch_size": 2, "window": 4, "renditions": ("v", "a")}
+    most_sessions = 2
 
 
 class OneLongSession(ChannelMachine):
@@ -66,7 +69,7 @@ class TestAnyHistory(AnyHistory.TestCase):  # type: ignore[misc]
     pass
 
 
-class TestAnyOtherHistory(AnyOtherHistory.TestCase):  # type: ignore[misc]
+class TestLargeBatches(LargeBatches.TestCase):  # type: ignore[misc]
     pass
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from domain import retention
+from domain.batch import Moment
 from domain.commands import IssuePurge, RecordPlaylist, Successor
 from domain.decisions import decide
 from domain.errors import Refused
-from domain.events import Availability, PlaylistPublished, Policy
+from domain.events import Availability, PlaylistPublished, Policy, SegmentsLost
 from domain.session import Session
 from tests.builders import (
     NOW,
@@ -22,6 +23,8 @@ from tests.builders import (
     completed,
     files_of,
     generated,
+    happened,
+    identities_of,
     published,
     started,
     successor,
@@ -51,6 +54,16 @@ def three_batches_listed() -> Session:
     """The playlist listed batches 0 and 1 at 50 s, and 1 and 2 at 100 s."""
     session = published(generated(a_listed_session(), 2), 0, 3, at=at(50))
     return published(generated(session, 1, at=at(99)), 2, 5, at=at(100))
+
+
+def listed_one_by_one(batches: int) -> Session:
+    """After each batch a playlist of the last two was recorded, twice; they grow from 100 ms by 1 ms each."""
+    session = a_listed_session()
+    for batch in range(batches):
+        session = generated(session)
+        for _ in range(2):
+            session = published(session, max(0, 2 * batch - 2), 2 * batch + 1, duration_ms=100 + batch)
+    return session
 
 
 @pytest.mark.rule("R13")
@@ -89,7 +102,25 @@ def test_a_batch_whose_playlist_was_never_written_waits_for_one() -> None:
     session = generated(a_listed_session(), 3)
     assert due(session, 0).due_at is None
     session = published(session, 2, 5, at=at(40))
-    assert due(session, 0).due_at == at(42), "it was in no playlist, so it waits for its own duration alone"
+    assert due(session, 0).due_at == at(40 + 2 + 8), "nobody can say that it was in none"
+
+
+@pytest.mark.rule("R13")
+def test_a_playlist_that_was_perhaps_written_and_not_recorded_counts_as_long_as_it_may_have_been() -> None:
+    """R13: the one of batches 1 and 2: there was a crash, or a flush failed, after it was on the disk."""
+    session = generated(three_batches_listed())
+    batch = completed(started(session), with_one_changed(files_of(started(session)), duration_ms=3500))
+    session = published(batch, 6, 9, duration_ms=9500, at=at(300))
+    for number in (1, 2):
+        assert retention.available_until(session.batches[number]) == at(300 + 2 + 4 * 3.5)
+    assert retention.available_until(session.batches[0]) == at(110), "it had left before"
+
+
+@pytest.mark.rule("R13")
+def test_with_every_playlist_recorded_nothing_is_presumed() -> None:
+    """R13: each batch in turn, the first playlist, and the same one again."""
+    session = listed_one_by_one(4)
+    assert [session.batches[number].longest_ms for number in range(4)] == [101, 102, 103, 103]
 
 
 @pytest.mark.rule("R13")
@@ -119,8 +150,17 @@ def test_the_longest_segment_of_the_batch_counts() -> None:
     """R13: a batch goes as a whole, so its longest segment decides."""
     session = started(a_listed_session())
     session = completed(session, with_one_changed(files_of(session), duration_ms=3700))
-    session = published(generated(published(session, 0, 1, 5700), 2), 2, 5, at=at(300))
+    session = published(generated(published(session, 0, 1, 5700)), 0, 3, 5700)
+    session = published(generated(session), 2, 5, at=at(300))
     assert retention.available_until(session.batches[0]) == at(300 + 3.7 + 5.7)
+
+
+@pytest.mark.rule("R13")
+def test_a_batch_whose_files_were_all_noted_as_lost_waits_for_its_playlist_alone() -> None:
+    """R13: there is no segment left that could be asked for."""
+    session = three_batches_listed()
+    session = happened(session, SegmentsLost(batch=0, files=identities_of(session.batches[0].files)))
+    assert retention.available_until(session.batches[0]) == at(108)
 
 
 @pytest.mark.rule("R13")
@@ -153,7 +193,7 @@ def test_a_playlist_written_again_after_a_restart_changes_nothing() -> None:
 def test_a_playlist_that_was_late_does_not_make_a_newer_batch_leave() -> None:
     """R13: batch 2 completed while the playlist of batches 0 and 1 was being written."""
     session = published(generated(a_listed_session(), 3), 0, 3)
-    assert session.batches[2].left_at is None
+    assert session.batches[2].left is None
 
 
 @pytest.mark.rule("R13")
@@ -195,7 +235,7 @@ def test_a_playlist_says_nothing_of_a_batch_that_is_being_generated() -> None:
     """R13."""
     session = published(started(generated(a_listed_session(), 2)), 0, 3)
     assert [batch.listed for batch in session.batches.values()] == [True, True, False]
-    assert session.batches[2].left_at is None
+    assert session.batches[2].left is None
 
 
 class TestClosedSessions:
@@ -220,7 +260,7 @@ class TestClosedSessions:
         self, published_at: int, completed_at: int, due_at: int
     ) -> None:
         """R13, R19: 2 s and 8 s after it, and until the channel has two newer batches."""
-        later = successor(2, batch=1, position=50, at=at(completed_at), published_at=at(published_at))
+        later = successor(2, batch=1, position=50, at=at(completed_at), published=Moment(at(published_at)))
         found = due(self.closed_session(), 2, later)
         assert found.due_at == at(due_at)
         assert found.because is not None
@@ -228,7 +268,16 @@ class TestClosedSessions:
         assert (found.because.session_id, found.because.completed_position) == (an_id(2), 50)
 
     @pytest.mark.rule("R13")
+    def test_a_last_playlist_that_was_perhaps_written_and_not_recorded_counts_too(self) -> None:
+        """R13: batch 3 completed, and the end came before its playlist was recorded."""
+        session = closed(generated(three_batches_listed()), at=at(120))
+        later = successor(4, at=at(400), published=Moment(at(400)))
+        for batch in (1, 2, 3):
+            assert due(session, batch, later).due_at == at(400 + 2 + 8)
+        assert due(closed(listed_one_by_one(3)), 2, later).due_at == at(400 + 2 + 0.102), "here it was recorded"
+
+    @pytest.mark.rule("R13")
     def test_what_left_before_the_end_does_not_wait_again(self) -> None:
         """R13: batch 0 left its own session's playlist long before."""
-        later = successor(2, at=at(400), published_at=at(400))
+        later = successor(2, at=at(400), published=Moment(at(400)))
         assert due(self.closed_session(), 0, later).due_at == at(110)

@@ -54,6 +54,7 @@ def refusal(session: Session, number: int) -> str | None:
 
 
 @pytest.mark.rule("R2", "R3", "R4")
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize("placement", PLACEMENTS, ids=name_of)
 def test_exactly_the_batches_before_the_newest_two_completed_ones_are_due(placement: tuple[int, ...]) -> None:
     """R2, R3, R4: after each event, without a projector."""
@@ -68,6 +69,7 @@ def test_exactly_the_batches_before_the_newest_two_completed_ones_are_due(placem
 
 
 @pytest.mark.rule("R2", "R3", "R4", "R6")
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize("placement", PLACEMENTS, ids=name_of)
 def test_a_projector_that_is_never_late_keeps_exactly_two_completed_batches(placement: tuple[int, ...]) -> None:
     """R2, R3, R4: what is due goes at once; N-1 and, until N has completed, N-2 stay."""
@@ -106,6 +108,7 @@ def test_the_completion_of_a_batch_is_why_the_batch_two_before_goes() -> None:
 
 
 @pytest.mark.rule("R4")
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize("failures", [1, 2, 20])
 def test_a_batch_that_keeps_failing_makes_nothing_due(failures: int) -> None:
     """R4: however often it fails, N-1 and N-2 stay."""

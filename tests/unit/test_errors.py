@@ -11,8 +11,10 @@ from domain.errors import (
     Invalid,
     LogDamaged,
     NotFound,
+    ReadModelsDamaged,
     Refused,
     RootSuspect,
+    RootUnavailable,
     SchemaMismatch,
     StoreUnavailable,
     TrailkeepError,
@@ -25,8 +27,10 @@ ERRORS = [
     (ConcurrencyConflict("s-1", 4), ["expected_version", "4", "s-1", "another writer"]),
     (EventIdConflict("e-1", 9), ["event_id", "'e-1'", "position 9", "an id names one event"]),
     (LogDamaged(9, "it is gone"), ["log position 9", "it is gone", "nothing is deleted"]),
+    (ReadModelsDamaged("a row is gone"), ["read models", "a row is gone", "rebuild"]),
     (SchemaMismatch("v9", "v1", "upgrade Trailkeep"), ["schema", "'v9'", "'v1'", "upgrade Trailkeep"]),
     (StoreUnavailable("sqlite:///x", "it is locked"), ["database", "'sqlite:///x'", "it is locked"]),
+    (RootUnavailable("/srv", "ENOSPC"), ["media root", "'/srv'", "ENOSPC"]),
     (RootSuspect("/srv", "no marker"), ["media root", "'/srv'", "no marker", "R17"]),
     (FlushFailed("/srv", "EIO"), ["media root", "'/srv'", "EIO", "R17"]),
     (EncoderFailed("no signal", 1, "tail"), ["no signal"]),
@@ -53,8 +57,10 @@ def test_the_facts_are_attributes() -> None:
         {"session_id": "s-1", "expected_version": 4},
         {"event_id": "e-1", "position": 9},
         {"position": 9, "reason": "it is gone"},
+        {"reason": "a row is gone"},
         {"found": "v9", "known": "v1"},
         {"url": "sqlite:///x", "reason": "it is locked"},
+        {"root": "/srv", "reason": "ENOSPC"},
         {"root": "/srv", "reason": "no marker"},
         {"root": "/srv", "reason": "EIO"},
         {"reason": "no signal", "exit_code": 1, "stderr_tail": "tail"},
@@ -65,3 +71,11 @@ def test_there_is_one_tree_and_no_error_is_left_out_here() -> None:
     defined = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)}
     assert all(issubclass(kind, TrailkeepError) for kind in defined)
     assert {type(error) for error, _ in ERRORS} == defined - {TrailkeepError}
+
+
+@pytest.mark.rule("R17")
+def test_a_root_that_is_not_available_now_is_not_suspected() -> None:
+    """R17: a full disk proves to be ours; what pauses for it pauses also for one that does not."""
+    assert issubclass(RootSuspect, RootUnavailable)
+    assert "suspect" not in str(RootUnavailable("/srv", "ENOSPC"))
+    assert "R17" not in str(RootUnavailable("/srv", "ENOSPC"))

@@ -6,6 +6,7 @@ import pytest
 
 from application.explanations import Explanation
 from domain.events import Availability, Disposition, Policy
+from tests.builders import STORE_ID
 from tests.memory_app import TESTER, App, Channel, Store
 from tests.property.faults import FailingRoots, Killed, Points
 
@@ -183,18 +184,80 @@ def test_a_name_of_an_earlier_session_is_explained_by_it(channel: Channel) -> No
     assert (found.session_id, found.status, found.batch) == (first, "kept", 0)
 
 
-@pytest.mark.parametrize("name", ["v/notes.txt", "v/v_segment_099.ts", "x/v_segment_000.ts"])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "v/deeper/x.ts", "v/notes.txt", "v/v_segment_099.ts", "x/v_segment_000.ts"]
+)
 def test_a_file_that_no_event_explains_is_an_orphan(channel: Channel, name: str) -> None:
     channel.open()
     channel.generate(1)
     path = channel.directory / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"?")
     found = explain(channel, path)
     assert (found.status, found.segment, found.batch, found.events) == ("orphan", None, None, ())
     path.unlink()
     found = explain(channel, path)
     assert (found.status, found.because) == ("unknown", "no event speaks of it, and it is not there")
+
+
+@pytest.mark.rule("R8")
+def test_a_playlist_is_kept_for_purges_never_delete_it(channel: Channel) -> None:
+    """R8: also that of a rendition which the channel no longer has."""
+    channel.open(renditions=("v", "a"))
+    channel.generate(1)
+    channel.app.generation.close(channel.id, "no more sound", Disposition.PURGE, TESTER)
+    channel.open()
+    channel.generate(1)
+    for name in ("master.m3u8", "v/v.m3u8", "a/a.m3u8"):
+        found = explain(channel, channel.directory / name)
+        assert (found.status, found.because) == ("kept", "a playlist; purges never delete playlists (R8)")
+        assert (found.segment, found.batch, found.session_id, found.events) == (None, None, None, ())
+
+
+@pytest.mark.parametrize("name", ["v/master.m3u8", "v/a.m3u8", "v/V.m3u8", "v/v.m3u8.bak"])
+def test_another_playlist_is_an_orphan(channel: Channel, name: str) -> None:
+    channel.open()
+    channel.generate(1)
+    (channel.directory / name).write_text("#EXTM3U\n")
+    assert explain(channel, channel.directory / name).status == "orphan"
+
+
+def test_a_session_without_playlists_has_none_to_explain(channel: Channel) -> None:
+    channel.open(playlist_window=0)
+    channel.generate(1)
+    path = channel.directory / "v" / "v.m3u8"
+    assert explain(channel, path).status == "unknown"
+    path.write_text("#EXTM3U\n")
+    assert explain(channel, path).status == "orphan"
+
+
+def test_a_playlist_that_is_gone_is_not_kept(channel: Channel) -> None:
+    channel.open()
+    channel.generate(1)
+    path = channel.directory / "master.m3u8"
+    path.unlink()
+    found = explain(channel, path)
+    assert (found.status, found.because) == ("unknown", "no event speaks of it, and it is not there")
+
+
+@pytest.mark.rule("R17")
+def test_the_marker_is_kept_if_it_is_ours(channel: Channel) -> None:
+    """R17."""
+    channel.open()
+    path = channel.root / ".trailkeep-root"
+    found = explain(channel, path)
+    assert (found.status, found.because) == (
+        "kept",
+        "the marker of this media root: without it purging pauses (R17)",
+    )
+    line = path.read_text()
+    path.write_text(line.replace(STORE_ID, "00000000-0000-4000-8000-000000000002"))
+    found = explain(channel, path)
+    assert found.status == "orphan"
+    assert "of store 00000000-0000-4000-8000-000000000002" in found.because
+    path.unlink()
+    found = explain(channel, path)
+    assert (found.status, "purging of it pauses (R17)" in found.because) == ("unknown", True)
 
 
 @pytest.mark.parametrize("place", ["news", "news/v", "news/v/deeper/x.ts", "news2/v/v_segment_000.ts", ""])

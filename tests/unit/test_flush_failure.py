@@ -1,4 +1,4 @@
-"""A flush that failed is never retried into success."""
+"""A flush that failed is never retried into success, by this process or another."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,9 @@ import pytest
 
 from application.ports import Deletion
 from domain.errors import FlushFailed
-from domain.events import FileIdentity, PurgeIssued, SegmentsPurged
+from domain.events import FileIdentity, PurgeIssued, RootSuspected, SegmentsPurged
 from media.segment_root import SegmentRoots
-from tests.memory_app import App, Channel, Store
+from tests.memory_app import TESTER, App, Channel, Store
 
 
 class DiskThatLostAWrite(SegmentRoots):
@@ -25,18 +25,24 @@ class DiskThatLostAWrite(SegmentRoots):
         return done
 
 
-@pytest.mark.rule("R10")
-def test_after_a_failed_flush_this_process_records_no_outcome_any_more(tmp_path: Path) -> None:
-    """R10: no event says purged while the files can come back."""
+@pytest.mark.rule("R10", "R17")
+@pytest.mark.invariant(2, 9)
+def test_after_a_failed_flush_no_process_records_an_outcome_until_an_operator_trusts_the_root(tmp_path: Path) -> None:
+    """R10, R17: no event says purged while the files can come back."""
     store = Store()
     channel = Channel(App(store, files=DiskThatLostAWrite()), tmp_path / "media")
     channel.open()
     channel.generate(3)
-    done = channel.app.retention.run_once()
-    assert [type(one.event) for one in done.recorded] == [PurgeIssued]
-    for _ in range(2):
-        again = channel.app.retention.run_once()
+    head = channel.app.log.head()
+    assert [type(one.event) for one in channel.app.retention.run_once().recorded] == [PurgeIssued]
+    for app in (channel.app, channel.app, App(store), App(store)):
+        again = app.retention.run_once()
         assert again.recorded == ()
         assert "EIO" in again.paused[str(channel.root)]
-    restarted = App(store).retention.run_once()
-    assert [type(one.event) for one in restarted.recorded] == [SegmentsPurged]
+        assert f"trailkeep root trust {channel.root}" in again.paused[str(channel.root)]
+    assert [type(one.event) for one in channel.app.log.read(after=head)] == [PurgeIssued, RootSuspected]
+
+    App(store).roots.trust(channel.session.terms.media_root, "the controller was replaced", TESTER)
+    done = channel.app.retention.run_once()
+    assert done.paused == {}
+    assert [type(one.event) for one in done.recorded] == [SegmentsPurged]

@@ -7,7 +7,16 @@ import pytest
 from domain.commands import CloseSession, CompleteBatch, FailBatch
 from domain.decisions import decide
 from domain.errors import Refused
-from domain.events import BatchCompleted, BatchFailed, BatchStarted, Disposition, FileIdentity, Naming, SegmentFile
+from domain.events import (
+    BatchCompleted,
+    BatchFailed,
+    BatchStarted,
+    Disposition,
+    FileIdentity,
+    Naming,
+    OrphansCondemned,
+    SegmentFile,
+)
 from domain.retention import kept_files
 from domain.segments import DEFAULT_PATTERN
 from domain.session import Session
@@ -15,11 +24,13 @@ from tests.builders import (
     CAMERA,
     a_segment_file,
     a_session,
+    an_id,
     closed,
     completed,
     failed,
     files_of,
     generated,
+    happened,
     identities_of,
     purge_failed,
     purged,
@@ -69,6 +80,7 @@ class TestNamesInUse:
     WRAP = Naming(pattern=DEFAULT_PATTERN, wrap=6)
 
     @pytest.mark.rule("R5")
+    @pytest.mark.invariant(12)
     def test_a_batch_waits_for_the_batch_that_has_its_names(self) -> None:
         """R5: it names the file and the batch that needs it."""
         session = generated(a_session(naming=self.WRAP), 3)
@@ -78,6 +90,7 @@ class TestNamesInUse:
         assert "batch 0, which is completed" in error.reason
 
     @pytest.mark.rule("R5", "R6")
+    @pytest.mark.invariant(12)
     def test_names_are_free_only_when_the_purge_has_its_outcome(self) -> None:
         """R5: also a name whose file went in an attempt that left others."""
         session = purging(generated(a_session(naming=self.WRAP), 3), 0)
@@ -93,6 +106,7 @@ class TestNamesInUse:
         assert "v/v_segment_000.ts" in refused(session, start_batch()).reason
 
     @pytest.mark.rule("R5")
+    @pytest.mark.invariant(12)
     def test_what_an_earlier_session_keeps_is_in_use(self) -> None:
         """R5: names go on from session to session, and so do the collisions."""
         earlier = closed(generated(a_session(1, naming=self.WRAP), 2))
@@ -101,6 +115,26 @@ class TestNamesInUse:
         assert (error.rule, error.value) == ("R5", 1)
         assert f"batch 0 of session {earlier.session_id}" in error.reason
         assert decide(later, start_batch(occupied=kept_files([purged(earlier, 0)])))
+
+    @pytest.mark.rule("R5")
+    def test_what_is_in_use_is_every_file_that_a_batch_keeps(self) -> None:
+        """R5: by its path below the channel, and with the batch that needs it."""
+        earlier = generated(a_session(1, renditions=("v", "a")), 1)
+        assert kept_files([earlier]) == tuple(
+            (file, f"batch 0 of session {earlier.session_id}")
+            for file in ("v/v_segment_000.ts", "v/v_segment_001.ts", "a/a_segment_000.ts", "a/a_segment_001.ts")
+        )
+
+    @pytest.mark.rule("R5", "R10")
+    def test_what_a_removal_of_orphans_may_still_delete_is_in_use(self) -> None:
+        """R5, R10: until it has its outcome; else it would meet what was written under the name since."""
+        orphan = FileIdentity(file="v/v_segment_000.ts", size=5, mtime_ns=6, inode=7)
+        earlier = happened(closed(a_session(1)), OrphansCondemned(removal_id=an_id(8), files=(orphan,)))
+        holder = f"a removal of orphans without an outcome, of session {earlier.session_id}"
+        assert kept_files([earlier]) == (("v/v_segment_000.ts", holder),)
+        error = refused(a_session(2, ordinal=2), start_batch(occupied=kept_files([earlier])))
+        assert error.rule == "R5"
+        assert holder in error.reason
 
     @pytest.mark.rule("R5")
     def test_the_names_of_another_rendition_are_not_in_use(self) -> None:
@@ -138,6 +172,7 @@ class TestCompleting:
         )
 
     @pytest.mark.rule("R9")
+    @pytest.mark.invariant(7)
     @pytest.mark.parametrize("missing", range(4))
     def test_a_missing_file_is_no_full_batch(self, missing: int) -> None:
         """R9: wherever it is missing."""
@@ -171,6 +206,7 @@ class TestCompleting:
         assert decide(self.SESSION, self.complete(*with_one_changed(self.FILES, size=1, duration_ms=1)))
 
     @pytest.mark.rule("R9")
+    @pytest.mark.invariant(7)
     def test_a_file_that_was_there_before_is_not_the_work_of_the_batch(self) -> None:
         """R9: an encoder that wrote nothing leaves the old file; one that wrote it anew changed its identity."""
         old = self.FILES[-1]

@@ -34,6 +34,7 @@ def can_go(session: Session, later: Successor) -> set[int]:
 
 
 @pytest.mark.rule("R19")
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize(("batches", "later"), list(product(range(5), range(4))))
 def test_of_a_session_that_was_given_up_as_many_stay_as_the_channel_lacks(batches: int, later: int) -> None:
     """R19: the channel's newest two completed batches stay, whichever session they are of."""
@@ -120,6 +121,7 @@ def test_a_batch_that_became_due_in_its_own_session_says_so() -> None:
 
 
 @pytest.mark.rule("R19")
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize("keep_previous", [1, 2, 3])
 def test_never_fewer_than_two_are_protected(keep_previous: int) -> None:
     """R19."""

@@ -1,20 +1,34 @@
 """The producer: batch after batch at a pace, failures with back-off, and what makes it wait or give up."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
-from application.ports import BatchPlan, EncodedSegment, Encoder
-from application.producer import LONGEST_PAUSE_S, Pace, Producer, ProducerSettings
+from application.pauses import LONGEST_PAUSE_S
+from application.ports import BatchPlan, EncodedSegment, Encoder, FoundFile, MediaPlaylist
+from application.producer import Pace, Producer, ProducerSettings
 from application.recovery import CRASH
-from domain.errors import Refused, RootSuspect, StoreUnavailable
-from domain.events import BatchCompleted, BatchFailed, BatchStarted
+from domain.errors import EncoderFailed, FlushFailed, Refused, RootUnavailable, StoreUnavailable
+from domain.events import (
+    Availability,
+    BatchCompleted,
+    BatchFailed,
+    BatchStarted,
+    Envelope,
+    Event,
+    PlaylistPublished,
+    Policy,
+    Recorded,
+)
+from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from tests.builders import CAMERA, NOW, SECOND, FakeClock
-from tests.memory_app import App, Channel, FileEncoder, Store
+from tests.memory_app import TESTER, App, Channel, FileEncoder, Store, TestLog
 
 MARKER = ".trailkeep-root"
 
@@ -68,6 +82,7 @@ class Studio:
             ProducerSettings(**settings),
             self.encoder,
             app.generation,
+            app.publisher,
             app.sessions,
             app.files,
             app.clock,
@@ -82,6 +97,22 @@ class Studio:
 
     def run(self, batches: int | None = None) -> int:
         return self.producer.run(batches)
+
+
+@contextmanager
+def said() -> Iterator[list[tuple[str, str]]]:
+    """What an operator reads meanwhile: each line, and the reason that it gives."""
+    before, lines = structlog.get_config(), list[tuple[str, str]]()
+
+    def note(_: Any, __: str, line: Any) -> Any:
+        lines.append((line["event"], line.get("reason", "")))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[note], wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        yield lines
+    finally:
+        structlog.configure(**before)
 
 
 def failures(channel: Channel) -> list[str]:
@@ -162,12 +193,12 @@ class TestBatches:
         assert failures(channel) == [CRASH]
         assert channel.session.completed == 1
 
-    def test_a_batch_that_a_script_generates_is_waited_for(self, channel: Channel) -> None:
+    def test_a_batch_that_a_script_generates_is_waited_for_and_counted(self, channel: Channel) -> None:
         channel.open()
         channel.start(CAMERA)
         studio = Studio(channel)
         studio.signal.then = [lambda: None, channel.complete]
-        assert studio.run(1) == 1
+        assert studio.run(2) == 2
         assert failures(channel) == []
         assert channel.session.completed == 2
 
@@ -355,13 +386,12 @@ class TestPauses:
         channel.open(wrap=6)
         studio = Studio(channel)
         studio.signal.then = [lambda: None, lambda: None, channel.app.project]
-        with structlog.testing.capture_logs() as logs:
+        with said() as lines:
             assert studio.run(4) == 4
         assert studio.signal.waits == [0.1, 0.2, 0.4]
         assert failures(channel) == []
-        (warning,) = logs
-        assert warning["event"] == "generation pauses"
-        assert "still in use by batch 0" in warning["reason"]
+        assert [line for line, _ in lines] == ["generation pauses", "generation goes on"]
+        assert "still in use by batch 0" in lines[0][1]
 
     def test_pauses_get_longer_up_to_a_bound_and_begin_anew(self, channel: Channel) -> None:
         channel.open(wrap=6)
@@ -384,11 +414,34 @@ class TestPauses:
         assert studio.run(1) == 1
         assert failures(channel) == []
 
-    def test_a_missing_root_is_told_before_anything_else(self, channel: Channel) -> None:
+    @pytest.mark.rule("R17")
+    def test_a_disk_that_is_not_mounted_is_waited_for_and_nothing_is_made_in_its_place(self, channel: Channel) -> None:
+        """R17: neither where the root is missing nor below the empty directory that a disk is mounted on."""
         channel.open()
-        channel.root.rename(channel.root.with_name("unmounted"))
-        with pytest.raises(RootSuspect):
-            Studio(channel).run(1)
+        elsewhere = channel.root.with_name("unmounted")
+        channel.root.rename(elsewhere)
+
+        def mount() -> None:
+            assert list(channel.root.iterdir()) == []
+            channel.root.rmdir()
+            elsewhere.rename(channel.root)
+
+        studio = Studio(channel)
+        studio.signal.then = [lambda: None, lambda: None, channel.root.mkdir, lambda: None, mount]
+        with said() as lines:
+            assert studio.run(1) == 1
+        assert failures(channel) == []
+        assert [line for line, _ in lines] == ["generation pauses", "generation pauses", "generation goes on"]
+        assert "it is missing" in lines[0][1]
+        assert "its marker file is missing" in lines[1][1]
+
+    def test_it_stops_while_it_waits_for_the_disk(self, channel: Channel) -> None:
+        channel.open()
+        (channel.root / MARKER).unlink()
+        studio = Studio(channel)
+        studio.signal.then = [lambda: setattr(studio.stop, "asked", True)]
+        assert studio.run() == 0
+        assert "BatchStarted" not in channel.kinds()
 
     @pytest.mark.rule("R4")
     def test_a_store_that_failed_in_the_middle_of_a_batch_is_waited_for(self, channel: Channel) -> None:
@@ -408,3 +461,213 @@ class TestPauses:
         studio.signal.then = [lambda: None]
         assert studio.run(1) == 1
         assert failures(channel) == [CRASH]
+
+
+FULL = "news takes no new file: ENOSPC"
+
+
+class MoodyRoots(SegmentRoots):
+    """A disk that takes nothing while ``lack`` says so, or loses what was written, once, while ``unflushed`` is set."""
+
+    lack = ""
+    unflushed = False
+
+    def try_writing(self, root: str, channel: str) -> None:
+        if self.lack:
+            raise RootUnavailable(root, self.lack)
+
+    def sync(self, root: str, channel: str, files: Sequence[str]) -> dict[str, FoundFile]:
+        if self.unflushed:
+            self.unflushed = False
+            raise FlushFailed(root, "v cannot be flushed to disk: EIO")
+        return super().sync(root, channel, files)
+
+
+class MoodyPlaylists(PlaylistFiles):
+    """Playlists on a disk that takes none while ``full``."""
+
+    full = False
+
+    def publish(
+        self, root: str, channel: str, playlists: Sequence[MediaPlaylist], retired: Sequence[MediaPlaylist] = ()
+    ) -> None:
+        if self.full:
+            raise RootUnavailable(root, FULL)
+        super().publish(root, channel, playlists, retired)
+
+
+class MoodyLog(TestLog):
+    """A log that takes no event of type ``refused``; while ``unsure`` it takes it and says that it did not."""
+
+    refused: type[Event] | None = None
+    unsure = False
+
+    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+        if any(type(one.event) is self.refused for one in envelopes):
+            if self.unsure:
+                self.refused = None
+                super().append(envelopes, expected_version=expected_version)
+            raise StoreUnavailable("sqlite:///x.db", "database or disk is full")
+        return super().append(envelopes, expected_version=expected_version)
+
+
+class TestOutages:
+    @pytest.fixture
+    def disk(self) -> MoodyRoots:
+        return MoodyRoots()
+
+    @pytest.fixture
+    def playlists(self) -> MoodyPlaylists:
+        return MoodyPlaylists()
+
+    @pytest.fixture
+    def log(self) -> MoodyLog:
+        return MoodyLog()
+
+    @pytest.fixture
+    def app(self, store: Store, disk: MoodyRoots, playlists: MoodyPlaylists, log: MoodyLog) -> App:
+        store.log = log
+        return App(store, disk, playlists)
+
+    def test_a_full_disk_is_recorded_once_waited_for_and_no_failure_to_count(
+        self, channel: Channel, disk: MoodyRoots
+    ) -> None:
+        channel.open()
+        channel.generate(2)
+        disk.lack = FULL
+        studio = Studio(channel, max_failures=1)
+        studio.signal.then = [lambda: None] * 9 + [lambda: setattr(disk, "lack", "")]
+        assert studio.run(1) == 1
+        assert failures(channel) == [FULL]
+        assert isinstance(studio.encoder, FileEncoder)
+        assert len(studio.encoder.plans) == 1
+        assert studio.stop.waits == []
+        assert "PurgeIssued" not in channel.kinds()
+
+    @pytest.mark.rule("R4")
+    def test_what_an_encoder_says_of_a_full_disk_is_kept_with_the_reason(
+        self, channel: Channel, disk: MoodyRoots
+    ) -> None:
+        """R4: the batch failed since the disk was full, not five times but once."""
+
+        class Filling(FileEncoder):
+            def encode(
+                self, plan: BatchPlan, stopped: Callable[[], bool], on_segment: Callable[[EncodedSegment], None]
+            ) -> tuple[EncodedSegment, ...]:
+                try:
+                    return super().encode(plan, stopped, on_segment)
+                except EncoderFailed:
+                    disk.lack = FULL
+                    raise
+
+        channel.open()
+        studio = Studio(channel, Filling(1, None), max_failures=1)
+        studio.signal.then = [lambda: None, lambda: setattr(disk, "lack", "")]
+        assert studio.run(1) == 1
+        (failed,) = (event for event in channel.events() if isinstance(event, BatchFailed))
+        assert (failed.reason, failed.exit_code, failed.stderr_tail) == (FULL, 1, "no signal")
+        assert failed.files_left == ("v/v_segment_000.ts",)
+
+    def test_another_reason_is_another_record(self, channel: Channel, disk: MoodyRoots) -> None:
+        channel.open()
+        disk.lack = FULL
+        studio = Studio(channel)
+        read_only = FULL.replace("ENOSPC", "EROFS")
+        studio.signal.then = [
+            lambda: None,
+            lambda: setattr(disk, "lack", read_only),
+            lambda: None,
+            lambda: setattr(disk, "lack", ""),
+        ]
+        assert studio.run(1) == 1
+        assert failures(channel) == [FULL, read_only]
+
+    def test_it_says_why_it_pauses_and_that_it_goes_on(self, channel: Channel, disk: MoodyRoots) -> None:
+        channel.open()
+        disk.lack = FULL
+        studio = Studio(channel)
+        studio.signal.then = [lambda: None] * 5 + [lambda: setattr(disk, "lack", "")]
+        with said() as lines:
+            assert studio.run(2) == 2
+        assert lines == [
+            (
+                "generation pauses",
+                f"media root: '{channel.root}' cannot be worked with now: {FULL}",
+            ),
+            ("generation goes on", ""),
+        ]
+
+    @pytest.mark.rule("R8")
+    def test_a_playlist_that_could_not_be_written_is_written_before_the_next_batch(
+        self, channel: Channel, playlists: MoodyPlaylists
+    ) -> None:
+        """R8: and the batch, which is recorded, is neither made again nor counted twice."""
+        channel.open()
+        channel.generate(1)
+        playlists.full = True
+        studio = Studio(channel)
+        studio.signal.then = [lambda: None, lambda: setattr(playlists, "full", False)]
+        assert studio.run(1) == 1
+        assert channel.session.completed == 2
+        assert channel.listed() == [f"v_segment_00{number}.ts" for number in range(4)]
+
+    @pytest.mark.parametrize("unsure", [False, True])
+    @pytest.mark.parametrize("refused", [BatchCompleted, PlaylistPublished])
+    def test_a_batch_that_could_not_be_recorded_is_recorded_when_that_is_possible(
+        self, channel: Channel, log: MoodyLog, refused: type[Event], unsure: bool
+    ) -> None:
+        """And not made again, whatever came of the attempt to record it."""
+        channel.open(policy=Policy(availability=Availability.RFC8216))
+        log.refused, log.unsure = refused, unsure
+        studio = Studio(channel)
+        studio.signal.then = [lambda: None] * 3 + [lambda: setattr(log, "refused", None)]
+        if unsure:
+            studio.signal.then = [lambda: None]
+        assert studio.run(1) == 1
+        assert channel.kinds() == ["SessionOpened", "BatchStarted", "BatchCompleted", "PlaylistPublished"]
+        assert channel.session.batches[0].attempt == 1
+
+    @pytest.mark.rule("R4")
+    @pytest.mark.parametrize("unsure", [False, True])
+    def test_a_failure_that_could_not_be_recorded_keeps_its_reason(
+        self, channel: Channel, log: MoodyLog, unsure: bool
+    ) -> None:
+        """R4."""
+        channel.open()
+        log.refused, log.unsure = BatchFailed, unsure
+        studio = Studio(channel, FileEncoder(1, None))
+        studio.signal.then = [lambda: setattr(log, "refused", None)]
+        assert studio.run(1) == 1
+        assert failures(channel) == ["the camera went away"]
+
+    @pytest.mark.rule("R9")
+    def test_a_flush_that_failed_is_not_tried_again_into_success(self, channel: Channel, disk: MoodyRoots) -> None:
+        """R9: what the files hold is not certain; the batch is made again, once somebody has looked at the disk."""
+        root = channel.open().terms.media_root
+        disk.unflushed = True
+        studio = Studio(channel)
+        studio.signal.then = [lambda: channel.app.roots.trust(root, "looked at the disk", TESTER)]
+        assert studio.run(1) == 1
+        (reason,) = failures(channel)
+        assert "v cannot be flushed to disk: EIO" in reason
+        assert isinstance(studio.encoder, FileEncoder)
+        assert len(studio.encoder.plans) == 2
+
+    @pytest.mark.rule("R17")
+    def test_a_root_that_was_lost_while_a_batch_was_made_is_waited_for(self, channel: Channel) -> None:
+        """R17: the batch is recorded when the root is back."""
+        channel.open()
+        marker, aside = channel.root / MARKER, channel.root / "aside"
+
+        class Unmounting(FileEncoder):
+            def encode(
+                self, plan: BatchPlan, stopped: Callable[[], bool], on_segment: Callable[[EncodedSegment], None]
+            ) -> tuple[EncodedSegment, ...]:
+                made = super().encode(plan, stopped, on_segment)
+                marker.rename(aside)
+                return made
+
+        studio = Studio(channel, Unmounting())
+        studio.signal.then = [lambda: None, lambda: aside.rename(marker)]
+        assert studio.run(1) == 1
+        assert channel.kinds() == ["SessionOpened", "BatchStarted", "BatchCompleted"]

@@ -6,7 +6,7 @@ import pytest
 
 from application.generation import nominal
 from application.publisher import media_playlist
-from domain.events import Availability, Disposition, Naming, PlaylistPublished, Policy, Source
+from domain.events import Availability, Disposition, Naming, PlaylistPublished, Policy, Source, Uptime
 from tests.builders import (
     CAMERA,
     NOW,
@@ -25,6 +25,7 @@ from tests.property.faults import FailingPlaylists, Killed, Points
 
 RFC8216 = Policy(availability=Availability.RFC8216)
 FILM = Source(label="film", producer="script")
+AT_START = Uptime(boot="boot 1", us=0)
 
 
 class TestWhatIsListed:
@@ -50,6 +51,7 @@ class TestWhatIsListed:
         assert media_playlist(started(session), "v") == media_playlist(session, "v")
 
     @pytest.mark.rule("R8")
+    @pytest.mark.invariant(4)
     def test_a_batch_that_is_being_purged_is_not_listed_nor_what_is_before_it(self) -> None:
         """R8."""
         session = purging(generated(a_session(playlist_window=8), 4), 1)
@@ -170,8 +172,8 @@ class TestPublishing:
         assert channel.app.publisher.publish(channel.id) == ()
         shown = [one for one in channel.app.log.read() if isinstance(one.event, PlaylistPublished)]
         assert [one.event for one in shown] == [
-            PlaylistPublished(first_segment=0, last_segment=1, duration_ms=4000),
-            PlaylistPublished(first_segment=0, last_segment=3, duration_ms=8000),
+            PlaylistPublished(first_segment=0, last_segment=1, duration_ms=4000, uptime=AT_START),
+            PlaylistPublished(first_segment=0, last_segment=3, duration_ms=8000, uptime=AT_START),
         ]
         completion = channel.session.last_completed
         assert completion is not None
@@ -185,7 +187,9 @@ class TestPublishing:
         channel.start()
         channel.write()
         channel.app.generation.complete(channel.id, nominal(2000, {("a", 1): 2700}), "ann")
-        assert channel.events()[-1] == PlaylistPublished(first_segment=0, last_segment=1, duration_ms=4700)
+        assert channel.events()[-1] == PlaylistPublished(
+            first_segment=0, last_segment=1, duration_ms=4700, uptime=AT_START
+        )
 
     def test_with_availability_off_only_the_first_playlist_of_a_later_session_is_recorded(
         self, channel: Channel
@@ -251,6 +255,7 @@ class TestAcrossSessions:
         assert not (closed.directory / "a").exists()
 
     @pytest.mark.rule("R8")
+    @pytest.mark.invariant(4)
     def test_the_playlist_of_a_session_whose_successor_has_none_loses_what_is_purged(self, closed: Channel) -> None:
         """R8."""
         closed.open(renditions=("v", "a"), playlist_window=0)
@@ -262,6 +267,7 @@ class TestAcrossSessions:
         assert closed.listed() == closed.listed("a") == []
 
     @pytest.mark.rule("R8")
+    @pytest.mark.invariant(4)
     def test_the_playlist_on_the_old_disk_loses_what_is_purged_there(self, closed: Channel, tmp_path: Path) -> None:
         """R8: the channel moved to another root."""
         moved = Channel(closed.app, tmp_path / "another")
@@ -273,6 +279,7 @@ class TestAcrossSessions:
         assert not closed.segments()
 
     @pytest.mark.rule("R8")
+    @pytest.mark.invariant(4)
     def test_a_purge_writes_the_new_playlist_if_its_session_died_before_it_could(self, closed: Channel) -> None:
         """R8: completed twice, and never published."""
         closed.open(renditions=("v", "a"))

@@ -14,10 +14,12 @@ from domain.events import (
     Policy,
     PurgeFailed,
     PurgeIssued,
+    PurgeRefused,
     RemainingFile,
     SegmentsPurged,
 )
 from domain.lifecycle import BatchState
+from domain.plan import plan_hash
 from domain.session import Session
 from tests.builders import (
     NOW,
@@ -64,7 +66,21 @@ def test_the_authorisation_says_which_batch_and_why_and_how_much() -> None:
     )
 
 
+@pytest.mark.rule("R18", "R19")
+def test_a_refused_purge_tells_what_was_found_and_its_plan_is_of_this_session() -> None:
+    """R18, R19: so nobody confirms the same find in another session."""
+    session = generated(a_session(5, batch_size=3), 3)
+    found: dict[str, Any] = {
+        "absent": ("v/v_segment_000.ts",),
+        "changed": (FileIdentity(file="v/v_segment_001.ts", size=5, mtime_ns=6, inode=7),),
+    }
+    plan = plan_hash(session.session_id, session.batches[0], **found)
+    command = IssuePurge(batch=0, purge_id=an_id(77), now=LATER, **found)
+    assert decide(session, command) == (PurgeRefused(batch=0, matching=1, plan=plan, **found),)
+
+
 @pytest.mark.rule("R3", "R4", "R6")
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize(
     ("session", "batch", "rule", "reason"),
     [
@@ -101,6 +117,7 @@ def test_a_purge_covers_every_rendition_and_has_one_outcome() -> None:
 
 
 @pytest.mark.rule("R10")
+@pytest.mark.invariant(1)
 @pytest.mark.parametrize("batch", [0, 2, 5])
 def test_no_deletion_is_recorded_that_was_not_authorised(batch: int) -> None:
     """R10."""
@@ -148,6 +165,25 @@ def test_a_purge_that_left_files_goes_on_with_those_alone() -> None:
     (event,) = decide(session, command)
     assert isinstance(event, PurgeFailed)
     assert event.attempt == 2
+
+
+@pytest.mark.rule("R7", "R11")
+def test_an_attempt_that_left_files_tells_also_of_the_missing_and_the_replaced() -> None:
+    """R7, R11: the next attempt is for the remaining files alone, and will not see the others."""
+    session = purging(generated(a_session(batch_size=3), 3), 0)
+    other = FileIdentity(file="v/v_segment_001.ts", size=5, mtime_ns=6, inode=7)
+    command = RecordPurge(
+        batch=0,
+        deleted=0,
+        bytes_freed=0,
+        already_absent=("v/v_segment_000.ts",),
+        superseded=(other,),
+        remaining=(RemainingFile(name="v/v_segment_002.ts", errno="EACCES"),),
+        retry_at=LATER,
+    )
+    (event,) = decide(session, command)
+    assert isinstance(event, PurgeFailed)
+    assert (event.already_absent, event.superseded) == (command.already_absent, command.superseded)
 
 
 @pytest.mark.rule("R7")

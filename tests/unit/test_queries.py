@@ -154,3 +154,22 @@ class TestHistory:
             27: [(1, "completed"), (2, "completed")],
             60: [(2, "completed"), (3, "completed")],
         }
+
+    def test_a_clock_that_was_set_back_hides_nothing_that_happened_after(self, channel: Channel) -> None:
+        """The order is that of the log: a moment that came twice means the later time."""
+        channel.open()
+        clock = channel.app.clock
+        for second in (10, 20, 12, 14):
+            clock.time = NOW + second * SECOND
+            channel.generate(1)
+        clock.time = NOW + 15 * SECOND
+        channel.app.project()
+
+        def batches(second: int) -> list[int]:
+            return [row.batch for row in channel.app.queries.history_at(channel.id, NOW + second * SECOND)]
+
+        assert batches(9) == []
+        assert batches(10) == batches(11) == [0], "the clock had not been set back yet"
+        assert batches(12) == batches(13) == [0, 1, 2], "batch 1 is there, though its time is later"
+        assert batches(14) == [0, 1, 2, 3]
+        assert batches(15) == batches(20) == [2, 3]

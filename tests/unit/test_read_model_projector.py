@@ -5,12 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from application import read_model_projector
+from application import read_model_projector, read_model_rows
 from application.ports import BatchRecord, SessionSummary
 from application.read_model_projector import ReadModelProjector, ledger
-from domain.events import Disposition, Recorded
+from domain.errors import FlushFailed, ReadModelsDamaged
+from domain.events import (
+    Disposition,
+    Event,
+    FileIdentity,
+    OrphansCondemned,
+    OrphansRemoved,
+    PurgeRefused,
+    Recorded,
+    SegmentsLost,
+)
 from persistence.memory import MemoryReadModels
-from tests.builders import NOW, SECOND
+from tests.builders import NOW, SECOND, an_id, envelope, identities_of
 from tests.memory_app import TESTER, App, Channel, Store, TestLog
 from tests.property.faults import FailingRoots, Points
 
@@ -123,15 +133,86 @@ class TestRows:
         assert (record.state, record.attempt, record.outcome) == ("generating", 2, None)
 
     def test_an_outcome_tells_what_was_missing_and_what_was_left_alone(self, channel: Channel) -> None:
-        channel.open(batch_size=3, playlist_window=3)
+        channel.open(batch_size=4, playlist_window=4)
         channel.generate(3)
-        first, second, _ = channel.paths(0)
+        first, second, *_ = channel.paths(0)
         first.unlink()
         second.unlink()
         second.write_bytes(b"another")
         channel.app.project()
         record = channel.app.read_models.batches(channel.id, numbers=[0])[0]
-        assert record.outcome == "1 deleted, 1 already absent, 1 superseded and left alone"
+        assert record.outcome == "2 deleted, 1 already absent, 1 superseded and left alone"
+
+    @pytest.mark.rule("R19")
+    def test_a_refused_purge_is_told_until_it_has_an_outcome(self, channel: Channel) -> None:
+        """R19: its bytes are kept until it is authorised."""
+        channel.open(batch_size=4)
+        channel.generate(3)
+        kept = sum(path.stat().st_size for path in channel.directory.glob("v/*.ts"))
+        for path in channel.paths(0)[:3]:
+            path.unlink()
+        channel.app.project()
+        read_models = channel.app.read_models
+        (record,) = read_models.batches(channel.id, numbers=[0])
+        (event,) = (event for event in channel.events() if isinstance(event, PurgeRefused))
+        assert record.state == "completed"
+        assert record.outcome == (
+            f"purge refused: only 1 of 4 files are what was recorded; it waits for plan {event.plan[:12]}"
+        )
+        (summary,) = read_models.sessions()
+        assert (summary.bytes_kept, summary.bytes_freed, summary.batches_purged) == (kept, 0, 0)
+
+        size = channel.paths(0)[3].stat().st_size
+        channel.app.purger.issue(channel.id, 0, confirmed=event.plan)
+        channel.app.project()
+        (record,) = read_models.batches(channel.id, numbers=[0])
+        assert (record.state, record.outcome) == ("purged", "1 deleted, 3 already absent")
+        (summary,) = read_models.sessions()
+        assert (summary.bytes_kept, summary.bytes_freed, summary.batches_purged) == (kept - 4 * size, size, 1)
+
+    def test_a_loss_is_taken_off_the_batch_and_its_session(self, channel: Channel) -> None:
+        """What is lost is neither kept nor freed."""
+        channel.open(batch_size=4)
+        channel.generate(2)
+        (before,) = project(channel).sessions()
+        lost = identities_of(channel.session.batches[1].files[:3])
+        record_event(channel, SegmentsLost(batch=1, files=lost))
+        (after,) = project(channel).sessions()
+        (record,) = channel.app.read_models.batches(channel.id, numbers=[1])
+        assert (record.state, record.files, record.outcome) == (
+            "completed",
+            1,
+            "3 of 4 files lost: an operator took note",
+        )
+        assert record.bytes == sum(file.size for file in channel.session.batches[1].files)
+        assert after.bytes_kept == before.bytes_kept - sum(file.size for file in lost)
+        assert (after.bytes_freed, after.batches_completed) == (0, 2)
+
+    def test_orphans_that_were_removed_freed_what_they_took(self, channel: Channel) -> None:
+        """They were never kept; no batch changes."""
+        channel.open()
+        channel.generate(2)
+        (before,) = project(channel).sessions()
+        ledger_before = channel.app.read_models.batches(channel.id)
+        orphan = FileIdentity(file="v/left.ts", size=7, mtime_ns=1, inode=1)
+        record_event(channel, OrphansCondemned(removal_id=an_id(8), files=(orphan,)))
+        record_event(channel, OrphansRemoved(removal_id=an_id(8), deleted=1, bytes_freed=7))
+        (after,) = project(channel).sessions()
+        assert (after.bytes_kept, after.bytes_freed) == (before.bytes_kept, 7)
+        assert (after.version, after.last_position) == (before.version + 2, before.last_position + 2)
+        assert channel.app.read_models.batches(channel.id) == ledger_before
+
+    @pytest.mark.rule("R17")
+    def test_the_doubts_about_a_root_are_no_sessions(self, channel: Channel) -> None:
+        """R17: the rows move past them."""
+        channel.open()
+        (before,) = project(channel).sessions()
+        root = channel.session.terms.media_root
+        with pytest.raises(FlushFailed), channel.app.roots.flushing(root):
+            raise FlushFailed(root.path, "EIO")
+        channel.app.roots.trust(root, "looked", TESTER)
+        assert project(channel).sessions() == [before]
+        assert channel.app.read_models.checkpoint() == channel.app.log.head() == before.last_position + 2
 
     @pytest.mark.rule("R14")
     def test_the_ledger_of_a_history_alone_is_the_same(self, storied: Channel) -> None:
@@ -139,6 +220,15 @@ class TestRows:
         first = project(storied).sessions()[0].session_id
         assert ledger(storied.app.log.read_session(first)) == storied.app.read_models.batches(first)
         assert ledger([]) == []
+
+
+def record_event(channel: Channel, event: Event) -> None:
+    """Append the event to the channel's session as it is."""
+    version = channel.session.version
+    channel.app.log.append(
+        [envelope(event, version=version + 1, session_id=channel.id, event_id=channel.app.ids.new())],
+        expected_version=version,
+    )
 
 
 def close(channel: Channel) -> Recorded:
@@ -271,6 +361,6 @@ def test_a_log_that_makes_no_sense_stops_the_projector_loudly(channel: Channel, 
     read_models = MemoryReadModels()
     if lost == 2:
         (opened,) = channel.app.log.read(limit=1)
-        read_models.apply([read_model_projector._opened(opened, opened.event)], [], after=0, checkpoint=0)  # type: ignore[arg-type]
-    with pytest.raises(LookupError, match=what):
+        read_models.apply([read_model_rows._opened(opened, opened.event)], [], after=0, checkpoint=0)  # type: ignore[arg-type]
+    with pytest.raises(ReadModelsDamaged, match=what):
         ReadModelProjector(Gappy(channel.app.log, lost), read_models).catch_up()

@@ -27,6 +27,7 @@ def kinds(done: Recovery) -> list[str]:
 
 
 @pytest.mark.rule("R14")
+@pytest.mark.invariant(8)
 def test_nothing_open_is_nothing_to_do(channel: Channel) -> None:
     """R14."""
     assert recovered(channel) == Recovery((), ())
@@ -92,6 +93,7 @@ def test_a_playlist_that_was_not_written_is_written(store: Store, tmp_path: Path
 
 
 @pytest.mark.rule("R6", "R14")
+@pytest.mark.invariant(8)
 @pytest.mark.parametrize("point", [Points.DELETE, Points.UNLINKED, Points.DELETED])
 def test_an_authorised_purge_is_finished(store: Store, tmp_path: Path, point: str) -> None:
     """R6, R14."""
@@ -149,3 +151,27 @@ def test_it_brings_every_projector_to_the_head(channel: Channel) -> None:
     assert channel.app.read_models.checkpoint() == head
     assert channel.app.seals.load().size == head
     assert channel.app.agenda.checkpoint() == head
+
+
+@pytest.mark.rule("R17")
+def test_without_its_disk_nothing_is_made_in_its_place(channel: Channel) -> None:
+    """R17: the batch that a crash left open is ended when the disk is back."""
+    channel.open()
+    channel.start(OURS)
+    disk = channel.root.rename(channel.root.with_name("disk"))
+    channel.root.mkdir()
+    done = App(channel.app.store).recoverer.recover()
+    assert "BatchFailed" not in kinds(done)
+    assert "its marker file is missing" in done.left[0]
+    assert list(channel.root.iterdir()) == []
+    channel.root.rmdir()
+    disk.rename(channel.root)
+    assert "BatchFailed" in kinds(recovered(channel))
+
+
+def test_recovery_tells_how_far_it_is(channel: Channel) -> None:
+    channel.open()
+    channel.generate(3)
+    heard: list[tuple[str, int, int]] = []
+    App(channel.app.store).recoverer.recover(lambda *progress: heard.append(progress))
+    assert heard == [("sessions", 1, 1), ("batches", 1, 1)]

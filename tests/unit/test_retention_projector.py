@@ -113,6 +113,37 @@ def test_the_batches_of_a_closed_session_become_due_by_those_of_the_next(channel
     assert counts == [1, 0, 0]
 
 
+@pytest.mark.rule("R19")
+@pytest.mark.invariant(10)
+def test_a_refused_purge_stays_on_the_agenda_without_a_time(channel: Channel) -> None:
+    """R19: it waits for a person; the purges after it have theirs."""
+    channel.open()
+    channel.generate(3)
+    for path in channel.paths(0):
+        path.unlink()
+    channel.app.retention.run_once()
+    assert channel.kinds()[-1] == "PurgeRefused"
+    assert agenda(channel) == []
+    assert channel.app.retention.next_due_at() is None
+    channel.generate(1)
+    assert agenda(channel) == [AgendaItem(channel.id, 1, channel.app.clock.time)]
+
+
+@pytest.mark.rule("R17")
+def test_the_doubts_about_a_root_are_passed_over(channel: Channel) -> None:
+    """R17: they are no session's, and the agenda moves past them."""
+    channel.open()
+    channel.generate(3)
+    before = agenda(channel)
+    line = (channel.root / MARKER).read_bytes()
+    (channel.root / MARKER).unlink()
+    channel.app.retention.run_once()
+    (channel.root / MARKER).write_bytes(line)
+    channel.app.roots.require(channel.session.terms.media_root)
+    assert agenda(channel) == before != []
+    assert channel.app.agenda.checkpoint() == channel.app.log.head()
+
+
 class TestPausing:
     """R17: a root that does not prove to be ours pauses, and the others go on."""
 
@@ -211,6 +242,7 @@ class TestRaces:
 
 
 @pytest.mark.rule("R14")
+@pytest.mark.invariant(8)
 @pytest.mark.parametrize("point", [Points.DELETE, Points.UNLINKED, Points.DELETED])
 def test_a_crash_at_any_moment_costs_a_repetition_and_no_deletion(store: Store, tmp_path: Path, point: str) -> None:
     """R14: the outcome is recorded once."""
@@ -225,3 +257,11 @@ def test_a_crash_at_any_moment_costs_a_repetition_and_no_deletion(store: Store, 
     assert len(App(store).retention.run_once().recorded) == 1
     assert channel.kinds().count("PurgeIssued") == channel.kinds().count("SegmentsPurged") == 1
     assert len(channel.segments()) == 4
+
+
+def test_a_round_tells_at_which_of_how_many_batches_it_is(channel: Channel) -> None:
+    channel.open()
+    channel.generate(5)
+    heard: list[tuple[str, int, int]] = []
+    channel.app.retention.run_once(lambda *progress: heard.append(progress))
+    assert heard == [("batches", 1, 3), ("batches", 2, 3), ("batches", 3, 3)]

@@ -1,5 +1,7 @@
 """Numbers, names and identity of segments."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from domain.errors import Invalid
 from domain.events import Naming
 from domain.segments import (
     DEFAULT_PATTERN,
+    DEFAULT_WRAP,
     ExpectedFile,
     batch_numbers,
     check_label,
@@ -73,6 +76,14 @@ def test_a_batch_has_its_segments_in_every_rendition() -> None:
 def test_names_wrap_where_they_are_told_to(number: int, wrap: int, offset: int, name: str) -> None:
     """R5: names repeat; numbers never do."""
     assert file_name(naming(wrap=wrap, offset=offset), "v", number) == name
+
+
+@pytest.mark.rule("R5")
+def test_a_name_has_three_digits_and_repeats_after_a_thousand_unless_told_otherwise() -> None:
+    """R5."""
+    default = naming(DEFAULT_PATTERN, DEFAULT_WRAP)
+    names = [file_name(default, "v", number) for number in (999, 1000)]
+    assert names == ["v_segment_999.ts", "v_segment_000.ts"]
 
 
 def test_the_media_sequence_number_goes_on_where_the_names_wrap() -> None:
@@ -153,7 +164,7 @@ def test_a_pattern_that_cannot_name_every_segment_is_not_allowed(pattern: str) -
         ("{rendition}_\x01_%03d.ts", "a name that nobody can type"),
         ("{rendition}_\ud800_%03d.ts", "text that is not Unicode"),
         ("{rendition}_%099d.ts", "wider than any number"),
-        ("{rendition}_" + "x" * 200 + "%03d.ts", "longer than a file name may be"),
+        ("{rendition}" + "x" * 65 + "%03d.ts", "longer than a file name may be"),
     ],
 )
 def test_a_pattern_whose_names_would_fail_later_is_not_allowed(pattern: str, why: str) -> None:
@@ -163,7 +174,7 @@ def test_a_pattern_whose_names_would_fail_later_is_not_allowed(pattern: str, why
     assert error.value.field == "naming.pattern", why
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("pattern", [*PATTERNS, "{rendition}" + "x" * 64 + "%09d" + "x" * 64])
 def test_a_pattern_with_a_rendition_and_a_number_is_allowed(pattern: str) -> None:
     assert check_naming(naming(pattern)).pattern == pattern
 
@@ -189,6 +200,37 @@ def test_a_label_that_is_no_safe_directory_name_is_not_allowed(label: str) -> No
 @pytest.mark.parametrize("label", ["v", "720p", "News_at-10", "x" * 63])
 def test_a_label_of_letters_and_digits_is_allowed(label: str) -> None:
     assert check_label("channel", label) == label
+
+
+@pytest.mark.rule("R20")
+@pytest.mark.parametrize(
+    ("refused", "field", "rule"),
+    [
+        (
+            lambda: check_label("rendition", "a b"),
+            "rendition",
+            "1 to 63 letters a-z A-Z, digits, '_' and '-', beginning with a letter or a digit",
+        ),
+        (
+            lambda: check_naming(naming("%d.ts")),
+            "naming.pattern",
+            "{rendition}, then letters, digits, '.', '_', '-' and one number such as %d or %03d; not ending in .m3u8",
+        ),
+        (
+            lambda: check_naming(naming(wrap=-1)),
+            "wrap",
+            "0 (names never repeat) or the count of numbers before they do",
+        ),
+        (lambda: check_naming(naming(offset=-1)), "naming.offset", "0 or more"),
+    ],
+)
+def test_whoever_gives_what_is_not_allowed_is_told_what_is(
+    refused: Callable[[], object], field: str, rule: str
+) -> None:
+    """R20."""
+    with pytest.raises(Invalid) as error:
+        refused()
+    assert (error.value.field, error.value.rule) == (field, rule)
 
 
 @pytest.mark.rule("R11")

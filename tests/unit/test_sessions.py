@@ -3,6 +3,7 @@
 import pytest
 
 from application.sessions import Sessions, fold
+from domain.batch import Moment
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound
 from domain.events import Disposition, SegmentsPurged
@@ -142,10 +143,10 @@ class TestNeighbours:
             channel.app.generation.close(channel.id, "next", Disposition.PURGE, TESTER)
             channel.app.clock.advance(10)
             channel.open(policy=OFF)
-            published.append(channel.app.clock.time)
+            published.append(Moment(channel.app.clock.time, channel.app.clock.uptime()))
             channel.generate(2)
         sessions = channel.app.sessions
-        assert sessions.successor(sessions.load(first)).published_at == published[0]
+        assert sessions.successor(sessions.load(first)).published == published[0]
 
 
 class TestFolding:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from application import verify
+from application import verify, whole_log
 from application.ports import LogLine
 from application.verify import Level, Report, Verifier
 from domain import merkle
@@ -48,11 +48,13 @@ def test_an_empty_store_is_sound(app: App) -> None:
 
 
 def test_it_tells_how_far_it_is(sound: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "PAGE", 5)
+    """In events, and then in files."""
+    monkeypatch.setattr(whole_log, "PAGE", 5)
     heard: list[tuple[str, int, int]] = []
     sound.app.verifier.verify(Level.PRESENCE, lambda *told: heard.append(told))
     head = sound.app.log.head()
-    assert heard == [("events", 5, head), ("events", 10, head), ("events", head, head), ("channels", 1, 1)]
+    events = [("events", 5, head), ("events", 10, head), ("events", head, head)]
+    assert heard == [*events, ("files", 4, 8), ("files", 8, 8)]
 
 
 class TestFiles:
@@ -179,6 +181,53 @@ class TestFiles:
         assert (report.ok, report.checked) == (True, 10)
 
 
+class TestNotes:
+    """What is no fault, but an operator will want to know."""
+
+    @pytest.mark.rule("R6")
+    def test_a_purge_that_is_late_is_told(self, store: Store, tmp_path: Path) -> None:
+        """R6: nobody has finished it, though it is time."""
+        denied: set[str] = set()
+        channel = Channel(App(store, FailingRoots(Points(), denied)), tmp_path / "root")
+        channel.open()
+        channel.generate(3)
+        denied.update(map(str, channel.paths(0)))
+        channel.app.project()
+        report = verified(channel)
+        assert (report.ok, report.notes) == (True, ())
+        store.clock.advance(3)
+        report = verified(channel)
+        assert report.ok
+        (note,) = report.notes
+        assert "channel news: the purge of batch 0 is authorised and has no outcome, after 1 attempts" in note
+        denied.clear()
+        channel.app.project()
+        assert verified(channel).notes == ()
+
+    def test_a_batch_that_is_generated_is_not_worth_a_note(self, sound: Channel) -> None:
+        sound.start()
+        sound.app.clock.advance(86_400)
+        report = verified(sound)
+        assert (report.ok, report.notes) == (True, ())
+
+    @pytest.mark.rule("R15")
+    @pytest.mark.parametrize("position", [2, 15])
+    def test_what_a_damaged_session_keeps_is_not_judged(self, sound: Channel, position: int) -> None:
+        """R15: nor what the channel's other sessions keep, for its files lie among theirs."""
+        sound.app.generation.close(sound.id, "next", Disposition.KEEP, TESTER)
+        sound.open()
+        sound.generate(1)
+        assert type(sound.app.log.read(after=14, limit=1)[0].event).__name__ == "SessionOpened"
+        lines: list[LogLine] = sound.app.log._lines
+        lines[position - 1] = replace(lines[position - 1], leaf_hash=bytes(32))
+        sound.paths(0)[0].unlink()
+        (sound.directory / "stray.ts").touch()
+        report = verified(sound)
+        assert (report.log.ok, report.checked, report.lost, report.orphans, report.playlists) == (False, 0, (), (), ())
+        assert report.read_models == ()
+        assert [note for note in report.notes if lines[position - 1].session_id in note]
+
+
 class TestWhileOthersWork:
     """A difference counts only if it is there when the log has not moved."""
 
@@ -187,32 +236,31 @@ class TestWhileOthersWork:
 
         def progress(what: str, done: int, total: int) -> None:
             passes.append(what)
-            if len(passes) == 2:
+            if passes == ["events", "files", "files"]:
                 sound.generate(1)
                 sound.app.project()
                 sound.paths(2)[0].write_bytes(b"a foreign file")
 
         sound.paths(3)[0].unlink()
         report = sound.app.verifier.verify(Level.IDENTITY, progress)
-        assert passes == ["events", "channels", "channels"]
         assert (report.checked, report.lost) == (8, (str(sound.paths(3)[0]),))
         assert report.orphans == (str(sound.paths(2)[0]),)
 
     def test_what_changes_all_the_time_is_told_as_it_was_last_seen(self, sound: Channel) -> None:
-        passes: list[str] = []
+        passes = 0
 
         def progress(what: str, done: int, total: int) -> None:
-            passes.append(what)
-            if what == "events":
-                return
-            sound.generate(1)
-            sound.app.project()
-            sound.paths(sound.session.next_batch - 1)[0].unlink()
+            nonlocal passes
+            if what == "files" and done == total:
+                passes += 1
+                sound.generate(1)
+                sound.app.project()
+                sound.paths(sound.session.next_batch - 1)[0].unlink()
 
         sound.paths(3)[0].unlink()
         report = sound.app.verifier.verify(Level.IDENTITY, progress)
         assert not report.ok
-        assert passes.count("channels") == verify.PASSES
+        assert passes == verify.PASSES
 
 
 class TestLogs:
@@ -289,10 +337,13 @@ class TestLogs:
 
     def test_nothing_is_concluded_twice_from_a_damaged_log(self, sound: Channel) -> None:
         """One look at the disk is enough: more would not make it sound."""
+        other = Channel(sound.app, sound.root, "sport")
+        other.open()
+        other.generate(1)
+        other.paths(0)[0].unlink()
         looks: list[str] = []
         self.tampered(sound, 5, version=99)
-        sound.paths(3)[0].unlink()
         verifier: Verifier = App(sound.app.store).verifier
         report = verifier.verify(Level.PRESENCE, lambda what, *_: looks.append(what))
-        assert not report.ok
-        assert looks.count("channels") == 1
+        assert report.lost == (str(other.paths(0)[0]),)
+        assert looks.count("files") == 1

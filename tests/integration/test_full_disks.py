@@ -1,0 +1,466 @@
+"""Full and read-only disks, of the media and of the database: what has to pause says so, and goes on by itself."""
+
+import itertools
+import json
+import logging
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from application.generation import Terms
+from application.handlers import Cause
+from application.ports import BatchPlan, Deletion, EncodedSegment
+from application.producer import ProducerSettings
+from application.verify import Level
+from domain.errors import EncoderFailed, RootSuspect, RootUnavailable
+from domain.events import (
+    BatchCompleted,
+    BatchFailed,
+    BatchStarted,
+    Event,
+    FileIdentity,
+    PurgeFailed,
+    PurgeIssued,
+    Recorded,
+    SegmentsPurged,
+)
+from domain.segments import DEFAULT_PATTERN
+from entrypoints.bootstrap import App, opened
+from entrypoints.worker import Production, Worker
+from media.space import PROBE_FILE, try_writing
+from tests import memory_app
+from tests.acceptance.command_line import Store, of_type
+from tests.builders import OFF
+from tests.integration.media_tree import mounted_tmpfs
+from tests.memory_app import FileEncoder
+
+BALLAST = "ballast"
+PATIENCE_S = 60
+"""How long a test waits for what must happen, before it fails."""
+
+
+def fill(disk: Path) -> None:
+    """Take every byte that is free."""
+    with (disk / BALLAST).open("ab", buffering=0) as ballast, suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+
+
+def fill_inodes(disk: Path) -> None:
+    """Take every file that the disk can still hold."""
+    with suppress(OSError):
+        for number in itertools.count():
+            (disk / f"{BALLAST}{number}").touch()
+
+
+def make_room(disk: Path) -> None:
+    for ballast in disk.glob(f"{BALLAST}*"):
+        ballast.unlink()
+
+
+def write_protect(disk: Path) -> None:
+    """Remount it; as long as somebody has a file open for writing the kernel refuses."""
+    while subprocess.run(["mount", "-o", "remount,ro", str(disk)], capture_output=True, check=False).returncode:
+        pass
+
+
+def make_writable(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+
+
+OUTAGES = {
+    "no bytes": (fill, make_room, "ENOSPC"),
+    "no inodes": (fill_inodes, make_room, "ENOSPC"),
+    "read-only": (write_protect, make_writable, "EROFS"),
+}
+
+
+class Encoder(FileEncoder):
+    """Writes small files, or fails as a process would whose disk is full; ``before`` a batch something may happen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: dict[int, Callable[[], object]] = {}
+
+    def encode(
+        self, plan: BatchPlan, stopped: Callable[[], bool], on_segment: Callable[[EncodedSegment], None]
+    ) -> tuple[EncodedSegment, ...]:
+        if happens := self.before.pop(plan.batch, None):
+            happens()
+        try:
+            return super().encode(plan, stopped, on_segment)
+        except OSError as error:
+            raise EncoderFailed(str(error), exit_code=1, stderr_tail=str(error)) from error
+
+
+class Station:
+    """`run` in this process: one channel, the encoder above, and what an operator reads while it runs."""
+
+    def __init__(self, app: App, root: Path) -> None:
+        self.app, self.root, self.encoder = app, root, Encoder()
+        self.lines: list[tuple[str, str]] = []
+        self.reactions: dict[str, Callable[[], object]] = {}
+        self._purged: dict[int, threading.Event] = {}
+        terms = Terms(
+            channel="news",
+            root=str(root),
+            batch_size=2,
+            renditions=("v",),
+            pattern=DEFAULT_PATTERN,
+            wrap=0,
+            segment_ms=2000,
+            playlist_window=4,
+            policy=OFF,
+        )
+        self.session_id = app.generation.open(terms, Cause("tester")).envelope.session_id
+
+    def run(self, batches: int) -> None:
+        """To its end; a single failure that counts would end it before."""
+        production = Production(self.session_id, "news", ProducerSettings(max_failures=1), self.encoder)
+        with self._reading():
+            assert Worker(self.app).run([production], batches, self._told) == {}
+
+    def purged(self, batch: int) -> None:
+        """Wait until the outcome is recorded."""
+        assert self._purged.setdefault(batch, threading.Event()).wait(PATIENCE_S)
+
+    def said(self, event: str) -> list[str]:
+        """The reasons that were given with this line."""
+        return [reason for line, reason in self.lines if line == event]
+
+    def events(self, *kinds: type[Event]) -> list[Any]:
+        return [one.event for one in self.app.log.read() if isinstance(one.event, kinds)]
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in (self.root / "news" / "v").glob("*.ts"))
+
+    def is_whole(self, *kept: int) -> bool:
+        """Log and disk agree, and the files of these batches are there, and no others."""
+        wanted = [f"v_segment_{number:03d}.ts" for batch in kept for number in (2 * batch, 2 * batch + 1)]
+        return self.app.verifier.verify(Level.IDENTITY).ok and self.names() == wanted
+
+    def _told(self, recorded: Recorded) -> None:
+        if isinstance(recorded.event, SegmentsPurged):
+            self._purged.setdefault(recorded.event.batch, threading.Event()).set()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        before = structlog.get_config()
+        structlog.configure(processors=[self._read], wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+        try:
+            yield
+        finally:
+            structlog.configure(**before)
+
+    def _read(self, _: Any, __: str, line: Any) -> Any:
+        self.lines.append((line["event"], line.get("reason", "")))
+        if reaction := self.reactions.pop(line["event"], None):
+            reaction()
+        raise structlog.DropEvent
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Iterator[Path]:
+    with mounted_tmpfs(tmp_path / "media", "size=256k,nr_inodes=100") as disk:
+        yield disk
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Path]:
+    with mounted_tmpfs(tmp_path / "database", "size=2m") as disk:
+        yield disk
+
+
+@pytest.fixture
+def station(media: Path, database: Path) -> Iterator[Station]:
+    with opened(f"sqlite:///{database / 'log.db'}") as app:
+        yield Station(app, media)
+
+
+@pytest.mark.rule("R4")
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_generation_pauses_for_a_media_disk_that_takes_nothing_and_goes_on(station: Station, outage: str) -> None:
+    """R4: no failure is counted, nothing is deleted early, and the batch is made under its number."""
+    strike, mend, error = OUTAGES[outage]
+
+    def happens() -> None:
+        station.purged(0)
+        strike(station.root)
+
+    def mended() -> None:
+        assert {f"v_segment_00{number}.ts" for number in (2, 3, 4, 5)} <= set(station.names())
+        mend(station.root)
+
+    station.encoder.before[3] = happens
+    station.reactions["generation pauses"] = mended
+    station.run(5)
+    (failed,) = station.events(BatchFailed)
+    assert failed.batch == 3
+    assert f"news takes no new file: {error}" in failed.reason
+    assert station.lines == [
+        ("generation pauses", f"media root: '{station.root}' cannot be worked with now: {failed.reason}"),
+        ("generation goes on", ""),
+    ]
+    assert [event.batch for event in station.events(BatchCompleted)] == [0, 1, 2, 3, 4]
+    assert station.is_whole(3, 4)
+
+
+@pytest.mark.rule("R7", "R10")
+def test_purging_pauses_for_a_read_only_disk_and_goes_on(
+    station: Station, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7, R10: that nothing can be deleted is no outcome of the batch; it is purged when something can."""
+    delete, protected, said = station.app.files.delete, threading.Event(), threading.Barrier(2)
+
+    def delete_from_a_read_only_disk(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+        if not protected.is_set():
+            write_protect(media)
+            protected.set()
+        return delete(root, channel, files)
+
+    def both_said() -> None:
+        """Who comes second mends the disk; generation and purging pause in threads of their own."""
+        if said.wait(PATIENCE_S) == 0:
+            assert len(station.names()) == 6
+            make_writable(media)
+
+    monkeypatch.setattr(station.app.files, "delete", delete_from_a_read_only_disk)
+    station.encoder.before[3] = lambda: protected.wait(PATIENCE_S)
+    station.reactions["generation pauses"] = both_said
+    station.reactions["purging pauses for this media root (R17)"] = both_said
+    station.run(4)
+    (reason,) = station.said("purging pauses for this media root (R17)")
+    assert reason.startswith("news/v/v_segment_000.ts cannot be deleted: EROFS")
+    assert station.said("purging goes on for this media root")
+    assert station.events(PurgeFailed) == []
+    assert [(event.batch, event.deleted) for event in station.events(SegmentsPurged)] == [(0, 2), (1, 2)]
+    assert station.is_whole(2, 3)
+
+
+class TestFullDatabase:
+    """The disk of the database is full; that of the media is not."""
+
+    FULL = "database or disk is full"
+
+    def test_a_batch_that_was_made_is_recorded_when_there_is_space(self, station: Station, database: Path) -> None:
+        """It is not made again."""
+
+        def mended() -> None:
+            assert [event.batch for event in station.events(BatchCompleted)] == [0, 1, 2]
+            make_room(database)
+
+        def happens() -> None:
+            station.purged(0)
+            fill(database)
+
+        station.encoder.before[3] = happens
+        station.reactions["generation pauses"] = mended
+        station.run(5)
+        (reason,) = station.said("generation pauses")
+        assert self.FULL in reason
+        assert station.said("generation goes on")
+        assert [plan.batch for plan in station.encoder.plans] == [0, 1, 2, 3, 4]
+        assert station.events(BatchFailed) == []
+        assert station.is_whole(3, 4)
+
+    @pytest.mark.rule("R10")
+    def test_without_a_durable_authorisation_nothing_goes(
+        self, station: Station, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """R10."""
+        issue = station.app.purger.issue
+        begun = threading.Event()
+
+        def issue_on_a_full_disk(session_id: str, batch: int) -> tuple[Recorded, ...]:
+            if not begun.is_set():
+                fill(database)
+                begun.set()
+            return issue(session_id, batch)
+
+        def mended() -> None:
+            assert station.events(PurgeIssued) == []
+            assert {f"v_segment_00{number}.ts" for number in range(6)} <= set(station.names())
+            make_room(database)
+
+        monkeypatch.setattr(station.app.purger, "issue", issue_on_a_full_disk)
+        station.encoder.before[3] = lambda: begun.wait(PATIENCE_S)
+        station.reactions["the projectors pause"] = mended
+        station.run(4)
+        assert self.FULL in station.said("the projectors pause")[0]
+        assert station.said("the projectors go on")
+        assert [event.batch for event in station.events(SegmentsPurged)] == [0, 1]
+        assert station.is_whole(2, 3)
+
+    @pytest.mark.rule("R6", "R10")
+    def test_a_purge_whose_outcome_could_not_be_recorded_is_finished_later(
+        self, station: Station, database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """R6, R10: one authorisation, one outcome."""
+        delete, deleted = station.app.files.delete, threading.Event()
+
+        def delete_and_fill(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+            done = delete(root, channel, files)
+            if not deleted.is_set():
+                fill(database)
+                deleted.set()
+            return done
+
+        def mended() -> None:
+            assert [event.batch for event in station.events(PurgeIssued)] == [0]
+            assert station.events(SegmentsPurged) == []
+            make_room(database)
+
+        monkeypatch.setattr(station.app.files, "delete", delete_and_fill)
+        station.encoder.before[3] = lambda: deleted.wait(PATIENCE_S)
+        station.reactions["the projectors pause"] = mended
+        station.run(4)
+        assert [event.batch for event in station.events(PurgeIssued)] == [0, 1]
+        first, second = station.events(SegmentsPurged)
+        assert (first.batch, first.deleted, len(first.already_absent)) == (0, 0, 2)
+        assert (second.batch, second.deleted) == (1, 2)
+        assert station.is_whole(2, 3)
+
+
+def test_one_full_disk_for_both_is_gone_on_with_when_there_is_space(media: Path) -> None:
+    """Neither the failure nor the purges can be recorded meanwhile; both are, afterwards."""
+    subprocess.run(["mount", "-o", "remount,size=2m", str(media)], check=True)
+    with opened(f"sqlite:///{media / 'log.db'}") as app:
+        station = Station(app, media)
+
+        def happens() -> None:
+            station.purged(0)
+            fill(media)
+
+        station.encoder.before[3] = happens
+        station.reactions["generation pauses"] = lambda: make_room(media)
+        station.run(5)
+        (failed,) = station.events(BatchFailed)
+        assert "No space left on device" in failed.stderr_tail
+        assert [event.attempt for event in station.events(BatchStarted)] == [1, 1, 1, 1, 2, 1]
+        assert station.said("generation goes on")
+        assert station.is_whole(3, 4)
+
+
+class TestPlaylists:
+    """A batch completes with the last blocks of the disk, so that its playlist cannot be written."""
+
+    @pytest.fixture
+    def channel(self, media: Path) -> memory_app.Channel:
+        return memory_app.Channel(memory_app.App(memory_app.Store()), media)
+
+    def fill_with_the_third_batch(self, channel: memory_app.Channel, **terms: Any) -> None:
+        channel.open(**terms)
+        channel.generate(2)
+        channel.start()
+        channel.write()
+        fill(channel.root)
+        with pytest.raises(RootUnavailable, match=r"news/v/v\.m3u8 cannot be written: ENOSPC"):
+            channel.app.generation.complete(channel.id, lambda *_: 2000, "tester")
+        assert channel.session.completed == 3
+
+    @pytest.mark.rule("R8")
+    def test_the_purge_that_makes_room_does_not_wait_for_it(self, channel: memory_app.Channel) -> None:
+        """R8: the playlist on disk lists none of what goes."""
+        self.fill_with_the_third_batch(channel, playlist_window=2)
+        assert channel.listed() == ["v_segment_002.ts", "v_segment_003.ts"]
+        channel.app.project()
+        assert not any(path.exists() for path in channel.paths(0))
+        assert channel.app.recoverer.recover().left == ()
+        assert channel.listed() == ["v_segment_004.ts", "v_segment_005.ts"]
+
+    @pytest.mark.rule("R8")
+    @pytest.mark.parametrize("names", [("news", "sport"), ("sport", "news")])
+    def test_a_purge_that_has_to_wait_for_it_keeps_no_other_channel_of_the_disk_from_making_room(
+        self, channel: memory_app.Channel, names: tuple[str, str]
+    ) -> None:
+        """R8: whichever comes first; and then the other can be written, and its purge goes on."""
+        waiting, going = (memory_app.Channel(channel.app, channel.root, name) for name in names)
+        waiting.open(playlist_window=4)
+        going.open(playlist_window=2)
+        for one in (waiting, going):
+            one.generate(2)
+        for one in (waiting, going):
+            one.start()
+            one.write()
+        fill(channel.root)
+        for one in (waiting, going):
+            with pytest.raises(RootUnavailable):
+                one.app.generation.complete(one.id, lambda *_: 2000, "tester")
+        channel.app.project()
+        assert not any(path.exists() for path in going.paths(0))
+        channel.app.project()
+        assert not any(path.exists() for path in waiting.paths(0))
+
+    @pytest.mark.rule("R8")
+    def test_what_it_still_lists_stays_until_it_can_be_written(self, channel: memory_app.Channel) -> None:
+        """R8: even if that would make room."""
+        self.fill_with_the_third_batch(channel, playlist_window=4)
+        paused = channel.app.retention.run_once().paused
+        assert "v.m3u8 cannot be written: ENOSPC" in paused[str(channel.root)]
+        assert all(path.exists() for path in channel.paths(0))
+        make_room(channel.root)
+        assert channel.app.retention.run_once().paused == {}
+        assert not any(path.exists() for path in channel.paths(0))
+        assert channel.listed() == [path.name for path in channel.paths(1) + channel.paths(2)]
+
+
+@pytest.mark.rule("R20")
+def test_a_session_on_a_full_disk_is_refused_in_plain_words(tmp_path: Path, media: Path) -> None:
+    """R20: and is opened when there is space."""
+    fill(media)
+    store = Store(tmp_path)
+    words = ("session", "open", "news", "--root", str(media), "--batch-size", "2")
+    refused = store.invoke(*words)
+    assert refused.exit_code == 4
+    assert "cannot be made: ENOSPC (No space left on device)" in refused.stderr
+    assert "suspect" not in refused.stderr
+    make_room(media)
+    assert store.invoke(*words).exit_code == 0
+    assert store.invoke("verify").exit_code == 0
+
+
+def test_what_a_crash_leaves_of_a_probe_is_no_orphan_and_goes_with_the_next(station: Station) -> None:
+    left = station.root / "news" / PROBE_FILE
+    left.write_bytes(b"half")
+    assert station.is_whole()
+    try_writing(str(station.root), "news")
+    assert not left.exists()
+
+
+def test_a_probe_on_a_disk_that_takes_nothing_leaves_nothing(station: Station) -> None:
+    fill(station.root)
+    with pytest.raises(RootUnavailable, match="ENOSPC") as full:
+        try_writing(str(station.root), "news")
+    assert not isinstance(full.value, RootSuspect)
+    assert not (station.root / "news" / PROBE_FILE).exists()
+
+
+def test_a_run_with_a_real_encoder_goes_on_when_its_full_disk_has_space(tmp_path: Path) -> None:
+    """ffmpeg itself meets the full disk, in the middle of a batch."""
+    with mounted_tmpfs(tmp_path / "media", "size=4m") as media:
+        store = Store(tmp_path)
+        config = str(store.config(2))
+        assert store.process("run", config, "--batches", "3").returncode == 0
+        fill(media)
+        with (media / BALLAST).open("r+b") as ballast:
+            ballast.truncate(ballast.seek(0, 2) - 24 * 1024)
+        command = store.command("run", config, "--batches", "2")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert any("generation pauses" in line for line in process.stderr)
+            make_room(media)
+            _, rest = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0
+        assert "generation goes on" in rest
+        (failed,) = of_type(store.events(), "BatchFailed")
+        assert "news takes no new file: ENOSPC (No space left on device)" in failed["data"]["reason"]
+        assert "No space left on device" in failed["data"]["stderr_tail"]
+        assert [event["data"]["batch"] for event in of_type(store.events(), "BatchCompleted")] == [0, 1, 2, 3, 4]
+        verified = store.process("verify", "--json")
+        assert json.loads(verified.stdout)["ok"], verified.stdout
