@@ -201,7 +201,7 @@ def test_a_clock_that_is_set_at_any_look_at_it_makes_no_purge_early(
 ) -> None:
     """R13: the same batches, by the same rule; each late by the rounds that saw a time that was gone a moment later.
 
-    A batch of a closed session goes because of the newest one that took its place: where it comes late, perhaps a later one.
+    A batch of a closed session goes because of the newest one that took its place; late, perhaps a later one.
     """
     steps, policy = a_history(random.Random(seed)), Policy(availability=availability)
     expected, restless = World(Store(), arena / "steady", policy), Store()
