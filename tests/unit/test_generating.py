@@ -137,6 +137,21 @@ class TestNamesInUse:
         assert holder in error.reason
 
     @pytest.mark.rule("R5")
+    @pytest.mark.invariant(12)
+    def test_what_the_batches_keep_is_in_use_also_during_a_removal_of_orphans(self) -> None:
+        """R5: of that session and of the others."""
+        orphan = FileIdentity(file="v/v_segment_009.ts", size=5, mtime_ns=6, inode=7)
+        removing = happened(generated(a_session(1), 1), OrphansCondemned(removal_id=an_id(8), files=(orphan,)))
+        earlier = [generated(a_session(3, naming=Naming(pattern=DEFAULT_PATTERN, wrap=0, offset=4)), 1), removing]
+        assert [file for file, _ in kept_files(earlier)] == [
+            "v/v_segment_004.ts",
+            "v/v_segment_005.ts",
+            "v/v_segment_000.ts",
+            "v/v_segment_001.ts",
+            "v/v_segment_009.ts",
+        ]
+
+    @pytest.mark.rule("R5")
     def test_the_names_of_another_rendition_are_not_in_use(self) -> None:
         """R5."""
         earlier = closed(generated(a_session(1, renditions=("audio",)), 3))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from application.ports import Deletion, MediaPlaylist
-from domain.events import FileIdentity
+from application.ports import Comparison, Deletion, MediaPlaylist
+from domain.events import FileIdentity, PurgeIssued
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from tests.integration.media_tree import is_locked
@@ -95,3 +95,24 @@ def test_what_another_process_tried_in_vain_meanwhile_waits(due: Channel, files:
     assert due.app.purger.carry_out(due.id, 0) == ()
     assert due.kinds()[-2:] == ["PurgeIssued", "PurgeFailed"]
     assert all(path.exists() for path in due.paths(0))
+
+
+@pytest.mark.rule("R16")
+def test_a_batch_that_another_process_makes_due_during_the_look_still_says_who_purges_it(
+    store: Store, tmp_path: Path
+) -> None:
+    """R16: it is the decision that judges what is due, and it comes after the look."""
+
+    class OvertakenLook(SegmentRoots):
+        def compare(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Comparison:
+            other.generate(1)
+            return super().compare(root, channel, files)
+
+    channel = Channel(App(store, OvertakenLook()), tmp_path / "root")
+    channel.open()
+    channel.generate(2)
+    other = Channel(App(store), channel.root)
+    issued = channel.app.purger.issue(channel.id, 0)
+    assert isinstance(issued.event, PurgeIssued)
+    assert issued.envelope.actor == "retention projector"
+    assert issued.event.because.completed_batch == 2
