@@ -15,8 +15,9 @@ from domain.merkle import leaf_hash
 from persistence import codec
 from persistence.codec import Written
 from persistence.engine import driver, driver_cursor
+from persistence.group_commit import GroupCommit
 from persistence.tables import TRIGGERS
-from persistence.writer import Row, Writer
+from persistence.writer import Append, Row, Writer
 
 PAGE = 500
 """Events of a session that are read at once; no transaction stays open in between."""
@@ -41,6 +42,7 @@ class SqlEventLog(EventLog):
     def __init__(self, engine: Engine, on_append: Callable[[], None] | None = None) -> None:
         self._engine = engine
         self._writer = Writer(engine)
+        self._commits = GroupCommit(self._writer.commit)
         self._on_append = on_append
 
     def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
@@ -136,7 +138,8 @@ class SqlEventLog(EventLog):
         return store_id
 
     def _commit(self, written: Sequence[Written], expected_version: int) -> tuple[Recorded, ...]:
-        head = self._writer.append([_row(line, envelope) for line, envelope in written], expected_version)
+        rows = [_row(line, envelope) for line, envelope in written]
+        head = self._commits.append(Append(rows, expected_version))
         if head is None:
             raise ConcurrencyConflict(written[0][1].session_id, expected_version)
         return tuple(Recorded(position, envelope) for position, (_, envelope) in enumerate(written, head + 1))

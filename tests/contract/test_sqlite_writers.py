@@ -15,7 +15,8 @@ from domain.errors import StoreUnavailable
 from domain.events import Recorded
 from persistence.engine import driver, open_engine, writing
 from persistence.event_log import SqlEventLog
-from persistence.writer import Row, Writer
+from persistence.group_commit import GroupCommit
+from persistence.writer import Append, Writer
 from tests.contract.log_events import fill, session, some_events
 from tests.contract.stores import a_log, an_engine, sql, url_of
 
@@ -88,15 +89,15 @@ def test_a_log_that_somebody_else_keeps_locked_is_unavailable_and_loses_nothing(
 class LosesTheAnswer(Writer):
     """Commits, and answers that it could not."""
 
-    def append(self, rows: Sequence[Row], expected_version: int) -> int | None:
-        super().append(rows, expected_version)
+    def commit(self, appends: Sequence[Append]) -> list[int | None]:
+        super().commit(appends)
         raise StoreUnavailable("sqlite:////log.db", "disk I/O error")
 
 
 def test_an_append_whose_commit_was_answered_with_an_error_is_looked_up(tmp_path: Path) -> None:
     with an_engine(tmp_path / "log.db") as engine:
         log = SqlEventLog(engine)
-        log._writer = LosesTheAnswer(engine)
+        log._commits = GroupCommit(LosesTheAnswer(engine).commit)
         assert [one.position for one in log.append(some_events(2), expected_version=0)] == [1, 2]
         assert log.head() == 2
 
