@@ -189,7 +189,7 @@ def test_numbers_below_zero_are_not_allowed(field: str, bad: Naming) -> None:
 
 
 @pytest.mark.rule("R20")
-@pytest.mark.parametrize("label", ["", ".", "..", "-v", "_v", "a/b", "a b", "é", "x" * 64, "v\n", "%d"])
+@pytest.mark.parametrize("label", ["", ".", "..", "-v", "_v", "a.b", "a/b", "a b", "é", "x" * 64, "v\n", "%d"])
 def test_a_label_that_is_no_safe_directory_name_is_not_allowed(label: str) -> None:
     """R20."""
     with pytest.raises(Invalid) as error:
