@@ -137,14 +137,3 @@ def test_an_agenda_item_of_no_session_is_told_and_acted_upon_by_nobody(told: Cha
     told.app.project()
     assert told.app.log.head() == head
     assert verified(told.app.store).read_models == (), "and it is gone"
-
-
-def test_a_checkpoint_beyond_the_log_is_told(told: Channel) -> None:
-    """A backup of the log is older than the rows: nothing more is said of them."""
-    head, agenda, read_models = told.app.log.head(), told.app.agenda, told.app.read_models
-    agenda.replace({}, checkpoint=head + 1)
-    assert read_models.apply([], [], after=read_models.checkpoint(), checkpoint=head + 1)
-    assert set(verified(told.app.store).read_models) == {
-        f"checkpoint of the agenda: {head + 1} is beyond the head of the log, {head}",
-        f"checkpoint of the read models: {head + 1} is beyond the head of the log, {head}",
-    }
