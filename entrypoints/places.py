@@ -21,12 +21,15 @@ def media_root(given: str, directory: Path) -> str:
     """The real path of a media root; a relative one is relative to ``directory``.
 
     Raises:
-        Invalid: it is empty, which would silently mean ``directory`` itself, or the log cannot tell it.
+        Invalid: it is empty, which would silently mean ``directory`` itself, or a line of the log cannot tell it.
 
     """
     if not given:
         raise Invalid("root", given, "the path of a directory")
-    return unicode("root", os.path.realpath(directory / expanded("root", given)))
+    path = unicode("root", os.path.realpath(directory / expanded("root", given)))
+    if not path.isprintable():
+        raise Invalid("root", path, "a path of printable characters")
+    return path
 
 
 def beside(url: str, directory: Path) -> str:

@@ -48,7 +48,7 @@ def milliseconds(field: str, seconds: Decimal) -> int:
         Invalid: it is not a whole number of milliseconds above 0.
 
     """
-    if not seconds.is_finite() or seconds <= 0 or seconds * 1000 != int(seconds * 1000):
+    if not seconds.is_finite() or not 0 < seconds <= NEWEST or seconds * 1000 != int(seconds * 1000):
         raise Invalid(field, str(seconds), "a number of seconds above 0, in whole milliseconds")
     return int(seconds * 1000)
 

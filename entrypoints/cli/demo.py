@@ -120,16 +120,15 @@ def demo(batches: int, batch_size: int, segment_seconds: str, directory: Path | 
     place = _place(directory)
     terms = _terms(place, batch_size, milliseconds("segment_seconds", seconds(segment_seconds)))
     check(terms)
+    failing = min(FAILING_BATCH, batches - 1)
+    encoder = FailsOnce(picture_encoder(RENDITION), broken_encoder(RENDITION, place), failing)
     _make(place)
     url = f"sqlite:///{place / 'trailkeep.db'}"
     with opened(url, say=say) as app:
-        _introduce(place, batches, batch_size)
+        _introduce(place, batches, batch_size, failing)
         story = Story()
         session_id = app.generation.open(terms, Cause(actor())).envelope.session_id
         settings = ProducerSettings(pace=Pace.ASAP, first_wait_s=0.2)
-        encoder = FailsOnce(
-            picture_encoder(RENDITION), broken_encoder(RENDITION, place), min(FAILING_BATCH, batches - 1)
-        )
         with generation_bars({session_id: app.sessions.load(session_id).terms}) as bars:
 
             def tell(recorded: Recorded) -> None:
@@ -183,14 +182,13 @@ def _terms(place: Path, batch_size: int, segment_ms: int) -> Terms:
     )
 
 
-def _introduce(place: Path, batches: int, batch_size: int) -> None:
-    out.print(
-        f"A channel in {batches} batches of {batch_size} segments, made by ffmpeg in {place}.\n"
-        "While batch N is generated, N-1 stays. N-2 goes only after N has completed. A failure deletes nothing.\n"
-        "Availability is off here, since batches follow each other faster than anybody could watch them. With it (the\n"
-        "default) a segment also stays after it left the playlist, for as long as RFC 8216, section 6.2.2, demands.\n",
-        markup=False,
-    )
+def _introduce(place: Path, batches: int, batch_size: int, failing: int) -> None:
+    out.print(f"A channel in {batches} batches of {batch_size} segments, made by ffmpeg in {place}.", markup=False)
+    out.print("While batch N is generated, N-1 stays. N-2 goes only after N has completed. A failure deletes nothing:")
+    out.print(f"batch {failing} fails on purpose, once, and is tried again under its number.")
+    out.print("Availability is off here, since batches follow each other faster than anybody could watch them. With it (the")
+    out.print("default) a segment also stays after it left the playlist, for as long as RFC 8216, section 6.2.2, demands.")
+    out.print()
 
 
 def _conclude(app: App, session_id: str, place: Path, url: str) -> None:
