@@ -45,11 +45,13 @@ class Publisher:
         that lists what a session before it may lose.
 
         Raises:
-            RootSuspect: the media root is missing, or could not be flushed to disk.
+            RootSuspect: the media root does not prove to be ours, or could not be flushed to disk.
             RootUnavailable: its disk takes no playlist now.
 
         """
-        with self._files.exclusive(self._sessions.load(session_id).terms.media_root.path):
+        root = self._sessions.load(session_id).terms.media_root
+        with self._files.exclusive(root.path):
+            self._roots.require(root)  # what is missing below it is made
             return self._publish(session_id)
 
     def publish_held(self, session_id: str) -> tuple[Recorded, ...]:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from application.ports import MediaPlaylist, PlaylistDifference, Playlists, Shown
-from domain.segments import relative_file
+from domain.errors import Refused, RootSuspect
+from domain.segments import check_label, relative_file
 from media.directories import ChannelDirectories
 from media.durable import flush, suspecting, write_new
 from media.playlist_check import differences, shown
@@ -22,7 +23,8 @@ class PlaylistFiles(Playlists):
         """Replace the media playlists, then the master playlist, then the retired ones; each atomically and durably.
 
         A segment whose file is missing is not listed, nor are those before it. What has the same text is not written
-        again. Nothing is written before every playlist is known to be acceptable.
+        again. Nothing is written before every playlist is known to be acceptable. A directory that somebody removed is
+        made again: what was in it is absent, and that alone must not keep the channel from being published (R7).
 
         Raises:
             Invalid: the name of a rendition or a segment is not one.
@@ -32,6 +34,8 @@ class PlaylistFiles(Playlists):
 
         """
         with ChannelDirectories(root, channel) as directories:
+            for playlist in playlists:
+                _make_again(directories, channel, playlist.rendition)
             drafts = [media_draft(directories, channel, playlist) for playlist in playlists]
             with suspecting(root, f"{channel} cannot be opened"):
                 top = directories.channel()
@@ -90,6 +94,16 @@ class PlaylistFiles(Playlists):
                     if is_there(directories.rendition(rendition), name):
                         found.append(relative_file(rendition, name))
         return tuple(found)
+
+
+def _make_again(directories: ChannelDirectories, channel: str, rendition: str) -> None:
+    if _has_directory(directories, channel, check_label("rendition", rendition)):
+        return
+    try:
+        directories.make_channel()
+        directories.make_rendition(rendition)
+    except Refused as refused:
+        raise RootSuspect(directories.path, f"{channel}/{rendition}: {refused.reason}") from refused
 
 
 def _has_directory(directories: ChannelDirectories, channel: str, rendition: str) -> bool:

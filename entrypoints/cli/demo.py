@@ -186,8 +186,12 @@ def _introduce(place: Path, batches: int, batch_size: int, failing: int) -> None
     out.print(f"A channel in {batches} batches of {batch_size} segments, made by ffmpeg in {place}.", markup=False)
     out.print("While batch N is generated, N-1 stays. N-2 goes only after N has completed. A failure deletes nothing:")
     out.print(f"batch {failing} fails on purpose, once, and is tried again under its number.")
-    out.print("Availability is off here, since batches follow each other faster than anybody could watch them. With it (the")
-    out.print("default) a segment also stays after it left the playlist, for as long as RFC 8216, section 6.2.2, demands.")
+    out.print(
+        "Availability is off here, since batches follow each other faster than anybody could watch them. With it (the"
+    )
+    out.print(
+        "default) a segment also stays after it left the playlist, for as long as RFC 8216, section 6.2.2, demands."
+    )
     out.print()
 
 

@@ -12,7 +12,18 @@ from tests.acceptance.command_line import TRAILKEEP
 
 
 def shown(directory: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    words = [TRAILKEEP, "demo", "--batches", "5", "--batch-size", "2", "--segment-seconds", "1", "--dir", str(directory)]
+    words = [
+        TRAILKEEP,
+        "demo",
+        "--batches",
+        "5",
+        "--batch-size",
+        "2",
+        "--segment-seconds",
+        "1",
+        "--dir",
+        str(directory),
+    ]
     return subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
@@ -22,7 +33,10 @@ def test_the_demo_tells_the_rule_fails_once_on_purpose_and_leaves_commands_that_
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "\\n" not in done.stdout
-    assert "While batch N is generated, N-1 stays. N-2 goes only after N has completed. A failure deletes nothing:" in lines
+    assert (
+        "While batch N is generated, N-1 stays. N-2 goes only after N has completed. A failure deletes nothing:"
+        in lines
+    )
     assert "batch 3 fails on purpose, once, and is tried again under its number." in lines
     assert any(line.startswith("Availability is off here, since") for line in lines)
     assert [line for line in lines if "BatchFailed" in line and "batch 3, attempt 1" in line]

@@ -362,13 +362,31 @@ def test_no_playlist_is_written_or_read_through_a_link(tmp_path: Path, root: Pat
     assert shown(root) == before
 
 
-@pytest.mark.rule("R17")
-def test_without_a_directory_there_is_no_place_for_a_playlist(root: Path) -> None:
-    with pytest.raises(RootSuspect, match="news/v3 cannot be opened: ENOENT"):
-        publish(root, a_window(range(5)), a_window(range(5), "v3"))
+@pytest.mark.rule("R7")
+@pytest.mark.parametrize("gone", [f"{CHANNEL}/v1", CHANNEL])
+def test_a_directory_that_somebody_removed_is_made_again_with_a_playlist_that_lists_nothing(
+    root: Path, gone: str
+) -> None:
+    publish(root, a_window(range(5)))
+    shutil.rmtree(root / gone)
     assert playlists.listed(str(root), CHANNEL, "v1") is None
+    publish(root, a_window(range(5)))
+    assert playlists.listed(str(root), CHANNEL, "v1") == ()
+
+
+@pytest.mark.rule("R17")
+def test_a_playlist_is_not_put_in_the_place_of_a_root_that_is_missing(root: Path) -> None:
     shutil.rmtree(root)
     with pytest.raises(RootSuspect, match="it is missing"):
+        publish(root, a_window(range(5)))
+    assert not root.exists()
+
+
+@pytest.mark.rule("R17")
+def test_a_directory_that_cannot_be_made_again_is_told(root: Path) -> None:
+    (root / CHANNEL).rename(root / "away")
+    (root / CHANNEL).symlink_to("nowhere")
+    with pytest.raises(RootSuspect, match="news/v1 cannot be opened: ENOTDIR"):
         publish(root, a_window(range(5)))
 
 
