@@ -13,22 +13,22 @@ log = structlog.get_logger("trailkeep.producer")
 class Pauses:
     """Each pause is longer than the one before, up to `LONGEST_PAUSE_S`, until `reset`."""
 
-    def __init__(self, session_id: str, signal: Signal) -> None:
-        self._session_id, self._signal = session_id, signal
+    def __init__(self, channel: str, signal: Signal) -> None:
+        self._channel, self._signal = channel, signal
         self._count, self._said = 0, ""
 
     def wait(self, reason: str) -> None:
         """Wait until the log grows (a purge may free names, or space), or for a while; from the second on, say why."""
         if self._count and reason != self._said:
             self._said = reason
-            log.warning("generation pauses", session=self._session_id, reason=reason)
+            log.warning("generation pauses", channel=self._channel, reason=reason)
         self._signal.wait(min(FIRST_PAUSE_S * 2 ** min(self._count, 10), LONGEST_PAUSE_S))
         self._count += 1
 
     def end(self) -> None:
         """Say that it goes on, if it was said that it does not."""
         if self._said:
-            log.info("generation goes on", session=self._session_id)
+            log.info("generation goes on", channel=self._channel)
             self._said = ""
 
     def reset(self) -> None:

@@ -77,7 +77,8 @@ class Producer:
         self._session_id, self._settings, self._encoder = session_id, settings, encoder
         self._generation, self._publisher, self._sessions, self._files = generation, publisher, sessions, files
         self._clock, self._stop, self._on_segment = clock, stop, on_segment
-        self._pauses = Pauses(session_id, signal)
+        self._signal = signal
+        self._pauses: Pauses
         self._made: _Made | None = None
         self._batch = 0
 
@@ -93,6 +94,7 @@ class Producer:
         """
         session = self._sessions.load(self._session_id)
         terms = session.terms
+        self._pauses = Pauses(terms.channel, self._signal)
         if not self._found_root(session):
             return 0
         made = failed = 0

@@ -5,7 +5,17 @@ import click
 from application.generation import expected_of
 from domain.events import Source
 from domain.segments import ExpectedFile
-from entrypoints.cli.common import actor, cause, json_option, print_event, print_json, recording, session_of, words
+from entrypoints.cli.common import (
+    actor,
+    cause,
+    json_option,
+    print_event,
+    print_json,
+    recording,
+    require_database,
+    session_of,
+    words,
+)
 from entrypoints.cli.render import out, sentence
 from entrypoints.encoders import ffmpeg
 from media.probe import FfmpegProbe
@@ -32,6 +42,7 @@ def start_batch(ctx: click.Context, name: str, source: str, as_json: bool) -> No
     Example: trailkeep batch start news --json
     """
     made_from = Source(label=words("source", source), producer=actor())
+    require_database(ctx)
     with recording(ctx) as app:
         found = session_of(app, name)
         recorded = app.generation.start(found.session_id, made_from, cause())
@@ -64,6 +75,7 @@ def complete_batch(ctx: click.Context, name: str, as_json: bool) -> None:
 
     Example: trailkeep batch complete news
     """
+    require_database(ctx)
     with recording(ctx) as app:
         found = session_of(app, name)
         probe = FfmpegProbe(ffmpeg())
@@ -85,5 +97,6 @@ def fail_batch(ctx: click.Context, name: str, reason: str, as_json: bool) -> Non
     Example: trailkeep batch fail news --reason "source went away"
     """
     words("reason", reason)
+    require_database(ctx)
     with recording(ctx) as app:
         print_event(app, app.generation.fail(session_of(app, name).session_id, reason, actor()), as_json)

@@ -6,16 +6,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 import msgspec
+from rich.text import Text
 
 from application.handlers import Cause
-from domain.errors import Invalid, LogDamaged, Refused, RootUnavailable, TrailkeepError
-from domain.events import Recorded
+from domain.errors import Invalid, LogDamaged, NotFound, Refused, RootUnavailable, TrailkeepError
+from domain.events import Recorded, SessionOpened
 from domain.session import Session
-from entrypoints.bootstrap import App, opened
+from entrypoints.bootstrap import App, default_url, opened
 from entrypoints.cli.render import err, out, sentence, shown
 from entrypoints.places import unicode
 
@@ -63,6 +65,21 @@ def exit_code(error: TrailkeepError) -> Exit:
     if isinstance(error, Refused | RootUnavailable):
         return Exit.REFUSED
     return Exit.USAGE if isinstance(error, Invalid) else Exit.ERROR
+
+
+def require_database(ctx: click.Context) -> None:
+    """Return if the database is there, for a command that has nothing to do in a new one.
+
+    One that was lost, or a path that was mistyped, is told and not made anew: an empty log agrees with everything.
+
+    Raises:
+        NotFound: there is no file, or nothing is in it.
+
+    """
+    url = ctx.find_root().params.get("database") or default_url()
+    path = Path(url.partition(":///")[2])
+    if url.startswith("sqlite:///") and not (path.is_file() and path.stat().st_size):
+        raise NotFound("database", url, "a file that holds a log; `trailkeep session open` makes one")
 
 
 @contextmanager
@@ -137,6 +154,21 @@ def json_option(command: F) -> F:
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     click.echo(msgspec.json.encode(value))
+
+
+class Channels:
+    """Events as sentences that name their channel, where the log has more than one."""
+
+    def __init__(self, app: App) -> None:
+        self._names = {one.session_id: one.channel for one in app.read_models.sessions()}
+
+    def sentence(self, recorded: Recorded) -> Text:
+        """The event as one line."""
+        if isinstance(recorded.event, SessionOpened):
+            self._names[recorded.envelope.session_id] = recorded.event.channel
+            return sentence(recorded)
+        several = len(set(self._names.values())) > 1
+        return sentence(recorded, self._names.get(recorded.envelope.session_id, "") if several else "")
 
 
 def print_event(app: App, recorded: Recorded, as_json: bool) -> None:

@@ -2,18 +2,23 @@
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 import msgspec
+from rich.text import Text
 
 from domain.errors import Invalid
+from domain.events import Recorded
 from entrypoints.bootstrap import App
 from entrypoints.cli.common import (
+    Channels,
     application,
     json_option,
     print_json,
+    require_database,
     session_of,
     with_position,
 )
@@ -73,10 +78,13 @@ def events(ctx: click.Context, name: str | None, after: int, follow: bool, as_js
 
     Example: trailkeep events news --after 120 --json
     """
+    if name:
+        require_database(ctx)
     with application(ctx) as app:
         session_id = session_of(app, name).session_id if name else None
+        tell = sentence if name else Channels(app).sentence
         while True:
-            after = _show_lines(app, after, session_id, as_json)
+            after = _show_lines(app, after, session_id, None if as_json else tell)
             if not follow:
                 return
             try:
@@ -85,18 +93,18 @@ def events(ctx: click.Context, name: str | None, after: int, follow: bool, as_js
                 return
 
 
-def _show_lines(app: App, after: int, session_id: str | None, as_json: bool) -> int:
-    """Print what there is after a position, of one session or of all; return the position of the last."""
+def _show_lines(app: App, after: int, session_id: str | None, tell: Callable[[Recorded], Text] | None) -> int:
+    """Print what there is after a position, of one session or of all, as JSON where nothing tells it; return where."""
     answer = sys.stdout.buffer
     try:
         for line in app.queries.lines(after):
             after = line.position
             if session_id not in {None, line.session_id}:
                 continue
-            if as_json:
+            if tell is None:
                 answer.write(with_position(line.position, line.line) + b"\n")
             else:
-                out.print(sentence(app.log.examine(line)))
+                out.print(tell(app.log.examine(line)))
     finally:
         answer.flush()
     return after
@@ -113,6 +121,7 @@ def history(ctx: click.Context, name: str, at: str | None, as_json: bool) -> Non
     Example: trailkeep history news --at 2026-11-23T18:00:00Z
     """
     then = None if at is None else _time(at)
+    require_database(ctx)
     with application(ctx) as app:
         app.read_model_projector.catch_up()
         found = session_of(app, name).session_id
@@ -172,6 +181,7 @@ def explain(ctx: click.Context, file: str, as_json: bool) -> None:
     if not file:
         raise Invalid("file", file, "the path of a file")
     path = expanded("file", file).absolute()
+    require_database(ctx)
     with application(ctx) as app:
         app.read_model_projector.catch_up()
         found = app.explainer.explain(os.path.normpath(Path(os.path.realpath(path.parent), path.name)))
@@ -201,6 +211,7 @@ def replay(ctx: click.Context, name: str, last: int | None, as_json: bool) -> No
 
     Example: trailkeep replay news --to 40
     """
+    require_database(ctx)
     with application(ctx) as app:
         found = session_of(app, name)
         for recorded, after in app.sessions.steps(found.session_id):

@@ -18,6 +18,7 @@ from entrypoints.cli.common import (
     print_event,
     print_json,
     recording,
+    require_database,
     words,
 )
 from entrypoints.cli.progress import progress
@@ -38,6 +39,7 @@ def purge(ctx: click.Context, plan: str, as_json: bool) -> None:
 
     Example: trailkeep purge --confirm 5b6582e6d8da...
     """
+    require_database(ctx)
     with recording(ctx) as app:
         app.read_model_projector.catch_up()
         rows = app.queries.plan(app.queries.planned_sessions())
@@ -93,6 +95,7 @@ def trust_root(ctx: click.Context, directory: str, reason: str, as_json: bool) -
     """
     words("reason", reason)
     path = media_root(directory, Path.cwd())
+    require_database(ctx)
     with recording(ctx) as app:
         known = next((found for found in _roots(app) if found.path == path), None)
         if known is None:

@@ -15,9 +15,9 @@ from domain.events import Recorded
 from domain.lifecycle import SessionState
 from domain.session import Session
 from entrypoints.bootstrap import App
-from entrypoints.cli.common import Exit, json_option, print_event, print_json, recording, say
+from entrypoints.cli.common import Channels, Exit, json_option, print_event, print_json, recording, say
 from entrypoints.cli.progress import generation_bars, progress
-from entrypoints.cli.render import err, out, sentence
+from entrypoints.cli.render import err, out
 from entrypoints.encoders import encoder_for
 from entrypoints.places import beside
 from entrypoints.settings import load_config, producer_settings, terms_of
@@ -52,10 +52,11 @@ def run(ctx: click.Context, config: Path, batches: int | None) -> None:
             recovery = app.recoverer.recover(advance)
         for left in recovery.left:
             say(f"left: {left}")
+        channels = Channels(app)
         with generation_bars({session.session_id: session.terms for session in sessions}) as bars:
 
             def tell(recorded: Recorded) -> None:
-                out.print(sentence(recorded))
+                out.print(channels.sentence(recorded))
                 bars.recorded(recorded)
 
             gave_up = Worker(app, bars.closed).run(productions, batches, tell, after=before)
@@ -116,9 +117,13 @@ def project(ctx: click.Context, follow: bool, as_json: bool) -> None:
     Example: trailkeep project --follow
     """
     with recording(ctx) as app:
+        channels = Channels(app)
 
         def tell(recorded: Recorded) -> None:
-            print_event(app, recorded, as_json)
+            if as_json:
+                print_event(app, recorded, as_json)
+            else:
+                out.print(channels.sentence(recorded))
 
         if follow:
             Worker(app).run((), None, tell)
@@ -149,8 +154,9 @@ def recover(ctx: click.Context, as_json: bool) -> None:
         if as_json:
             print_json({"recorded": [one.position for one in done.recorded], "left": done.left})
             return
+        channels = Channels(app)
         for recorded in done.recorded:
-            out.print(sentence(recorded))
+            out.print(channels.sentence(recorded))
         for left in done.left:
             out.print(f"left: {left}", markup=False)
         out.print(f"{len(done.recorded)} events recorded" if done.recorded else "nothing was left open", markup=False)

@@ -126,13 +126,14 @@ def state(value: str) -> Text:
     return Text(value, style=STYLES.get(BatchState(value), "") if value in set(BatchState) else "")
 
 
-def sentence(recorded: Recorded) -> Text:
-    """An event as one line: position, what, and the facts that matter."""
+def sentence(recorded: Recorded, channel: str = "") -> Text:
+    """An event as one line: position, what, whose (if that is given), and the facts that matter."""
     name = type(recorded.event).__name__
     line = Text()
     line.append(f"{recorded.position:>5}  ", style="bright_black")
     line.append(f"{name:<17}", style=KINDS[name])
-    line.append("  " + shown(_facts(recorded)))
+    whose = f"{channel}: " if channel else ""
+    line.append("  " + shown(whose + _facts(recorded)))
     return line
 
 
@@ -150,7 +151,8 @@ def _of_generating(event: Event) -> str:  # noqa: PLR0911 - one arm an event
             )
         case BatchStarted():
             again = f", attempt {event.attempt}" if event.attempt > 1 else ""
-            return f"batch {event.batch}{again}: segments {event.first_segment} to {event.last_segment}"
+            there = f"; files of these names that are there: {len(event.present)}" if event.present else ""
+            return f"batch {event.batch}{again}: segments {event.first_segment} to {event.last_segment}{there}"
         case BatchCompleted():
             total = size(sum(file.size for file in event.files))
             return f"batch {event.batch}: {len(event.files)} files verified and on disk, {total}"

@@ -10,9 +10,17 @@ from application.losses import LostFiles
 from application.orphans import Orphans
 from domain.events import OrphansRemoved, Recorded
 from entrypoints.bootstrap import App
-from entrypoints.cli.common import Exit, application, cause, json_option, print_json, recording, words
+from entrypoints.cli.common import (
+    Exit,
+    application,
+    cause,
+    json_option,
+    print_json,
+    recording,
+    require_database,
+    words,
+)
 from entrypoints.cli.render import err, out, sentence, size
-from entrypoints.cli.verification import require_database
 
 F = TypeVar("F", bound=Callable[..., Any])
 

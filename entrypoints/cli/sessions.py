@@ -16,6 +16,7 @@ from entrypoints.cli.common import (
     print_event,
     print_json,
     recording,
+    require_database,
     session_of,
     words,
 )
@@ -106,6 +107,7 @@ def close_session(ctx: click.Context, name: str, reason: str, disposition: Dispo
     Example: trailkeep session close news --disposition purge --reason "new batch size"
     """
     words("reason", reason)
+    require_database(ctx)
     with recording(ctx) as app:
         found = session_of(app, name)
         print_event(app, app.generation.close(found.session_id, reason, disposition, cause()), as_json)
@@ -159,6 +161,7 @@ def show_session(ctx: click.Context, name: str, as_json: bool) -> None:
 
     Example: trailkeep session show news
     """
+    require_database(ctx)
     with application(ctx) as app:
         app.read_model_projector.catch_up()
         found = _session_json(app, session_of(app, name).session_id)
@@ -166,7 +169,7 @@ def show_session(ctx: click.Context, name: str, as_json: bool) -> None:
             print_json(found)
             return
         for key, value in found.items():
-            out.print(f"{key:<18} {value}", markup=False)
+            out.print(f"{key:<18} {', '.join(value) if isinstance(value, tuple) else value}", markup=False)
 
 
 def _session_json(app: App, session_id: str) -> dict[str, Any]:

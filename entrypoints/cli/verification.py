@@ -1,14 +1,11 @@
 """`verify`: the read-only verifier and its exit code."""
 
 import sys
-from pathlib import Path
 
 import click
 
 from application.verify import Level, Report
-from domain.errors import NotFound
-from entrypoints.bootstrap import default_url
-from entrypoints.cli.common import Exit, application, json_option, print_json
+from entrypoints.cli.common import Exit, application, json_option, print_json, require_database
 from entrypoints.cli.progress import progress
 from entrypoints.cli.render import out
 
@@ -38,19 +35,6 @@ def verify(ctx: click.Context, level: Level, as_json: bool) -> None:
             _print_report(report)
     if not report.ok:
         sys.exit(Exit.DISCREPANCY)
-
-
-def require_database(ctx: click.Context) -> None:
-    """Return if the database is there: one that was lost is not made anew, for an empty one agrees with everything.
-
-    Raises:
-        NotFound: there is no file, or nothing is in it.
-
-    """
-    url = ctx.find_root().params.get("database") or default_url()
-    path = Path(url.partition(":///")[2])
-    if url.startswith("sqlite:///") and not (path.is_file() and path.stat().st_size):
-        raise NotFound("database", url, "a file that holds a log; `trailkeep session open` makes one")
 
 
 def _print_report(report: Report) -> None:

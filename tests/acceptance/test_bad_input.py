@@ -261,6 +261,35 @@ def test_what_is_refused_at_once_makes_no_database_and_no_directory(
     assert list(tmp_path.iterdir()) == [config]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "session show news",
+        "session close news",
+        "batch start news",
+        "batch complete news",
+        "batch fail news --reason x",
+        "events news",
+        "history news",
+        "replay news",
+        "explain media/news/a/a_segment_000.ts",
+        "purge --confirm 00",
+        "root trust media --reason x",
+        "repair lost news",
+        "verify",
+    ],
+)
+def test_what_is_about_something_that_is_recorded_makes_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """R20: where the path of the database was mistyped, say, or the database is lost."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["--database", f"sqlite:///{tmp_path}/typo.db", *words.split()])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: database: 'sqlite:///{tmp_path}/typo.db' is not known")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_channel_is_opened_before_all_of_them_are_known_to_fit(store: Store) -> None:
     """R20: nothing is half-done."""
     config = store.directory / "bad.toml"

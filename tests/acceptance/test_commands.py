@@ -15,7 +15,7 @@ from application.recovery import OWN_PRODUCER
 from domain.events import Source
 from entrypoints.bootstrap import opened
 from entrypoints.cli import main
-from tests.acceptance.command_line import RENDITION, Store, names_of, of_type
+from tests.acceptance.command_line import CHANNEL, RENDITION, Store, names_of, of_type
 
 HISTORY = {
     "batch",
@@ -319,3 +319,33 @@ def left_running(mark: str) -> list[str]:
         if any(mark in word for word in words):
             found.append(" ".join(words))
     return found
+
+
+def test_with_several_channels_a_sentence_names_its_own(store: Store) -> None:
+    """In `run`, `project`, `recover` and the whole log; with one there is nothing to tell apart."""
+    store.produce()
+    alone = store.invoke("events").stdout.splitlines()
+    assert not any("news:" in line for line in alone)
+    config = store.directory / "two.toml"
+    text = CHANNEL.format(batch_size=2)
+    config.write_text(text.replace('"news"', '"a"') + text.replace('"news"', '"b"'))
+    told = store.process("run", str(config), "--batches", "2").stdout.splitlines()
+    assert {line.split()[2] for line in told if "BatchCompleted" in line} == {"a:", "b:"}
+    everything = store.invoke("events").stdout.splitlines()
+    assert everything[len(alone) :] == told
+    assert {line.split()[2] for line in everything if "BatchCompleted" in line} == {"news:", "a:", "b:"}
+    assert all(" a: " not in line for line in store.invoke("events", "a").stdout.splitlines())
+
+
+@pytest.mark.rule("R11")
+def test_a_batch_says_so_when_it_starts_over_files_that_are_there(tmp_path: Path) -> None:
+    """R11: a name of its session's own is written over, and never unseen: their identities are in the event."""
+    store = Store(tmp_path)
+    config = str(store.config(2))
+    assert store.process("run", config, "--batches", "1").returncode == 0
+    foreign = store.segments / f"{RENDITION}_segment_003.ts"
+    foreign.write_text("somebody else's")
+    told = store.process("run", config, "--batches", "1")
+    assert "batch 1: segments 2 to 3; files of these names that are there: 1\n" in told.stdout
+    started = of_type(store.events(), "BatchStarted")[-1]
+    assert [(one["file"], one["size"]) for one in started["data"]["present"]] == [(f"{RENDITION}/{foreign.name}", 15)]
