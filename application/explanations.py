@@ -139,7 +139,8 @@ class Explainer:
     def _is_there(self, file: str, summary: SessionSummary) -> bool:
         if file.count("/") == 1 and file.isprintable():
             return file in self._files.find(summary.root, summary.channel, [file])
-        return any(found.file == file for found in self._files.list_files(summary.root, summary.channel))
+        listed = file.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return any(found.file == listed for found in self._files.list_files(summary.root, summary.channel))
 
 
 def _in_channel(path: str, summary: SessionSummary) -> str | None:

@@ -185,9 +185,9 @@ def explain(ctx: click.Context, file: str, as_json: bool) -> None:
     with application(ctx) as app:
         app.read_model_projector.catch_up()
         found = app.explainer.explain(os.path.normpath(Path(os.path.realpath(path.parent), path.name)))
+        found = msgspec.structs.replace(found, file=os.fsencode(found.file).decode(errors="backslashreplace"))
         if as_json:
-            unicode = found.file.encode(errors="backslashreplace").decode()
-            print_json(msgspec.structs.replace(found, file=unicode))
+            print_json(found)
             return
         out.print(found.file, markup=False)
         out.print(f"{found.status}: {found.because}", markup=False)

@@ -154,6 +154,17 @@ def test_verify_ends_with_3_when_a_kept_file_is_gone(store: Store) -> None:
 
 
 @pytest.mark.rule("R8")
+def test_a_name_that_is_no_text_is_explained_as_verify_tells_it(store: Store) -> None:
+    store.produce()
+    odd = store.segments / "\udcff.ts"
+    odd.write_bytes(b"?")
+    (told,) = json.loads(store.invoke("verify", "--json").stdout)["orphans"]
+    found = store.answer("explain", str(odd))
+    assert (found["status"], found["file"]) == ("orphan", told)
+    odd.unlink()
+    assert store.answer("explain", str(odd))["status"] == "unknown"
+
+
 def test_explain_knows_the_playlists_and_the_marker(tmp_path: Path) -> None:
     """R8: the files that no event names, and that are Trailkeep's all the same."""
     store = Store(tmp_path)
