@@ -180,6 +180,9 @@ def _segments_purged(record: BatchRecord, recorded: Recorded, event: SegmentsPur
         outcome += f", {len(event.already_absent)} already absent"
     if event.superseded:
         outcome += f", {len(event.superseded)} superseded and left alone"
+    earlier = record.files - event.deleted - len(event.already_absent) - len(event.superseded)
+    if earlier > 0:  # the counts of an outcome are those of its attempt
+        outcome += f", {earlier} settled by earlier attempts"
     return replace(record, state=BatchState.PURGED, purged_at=recorded.envelope.recorded_at, outcome=outcome)
 
 

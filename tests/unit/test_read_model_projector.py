@@ -143,6 +143,22 @@ class TestRows:
         record = channel.app.read_models.batches(channel.id, numbers=[0])[0]
         assert record.outcome == "2 deleted, 1 already absent, 1 superseded and left alone"
 
+    @pytest.mark.rule("R6", "R7")
+    def test_an_outcome_accounts_for_what_earlier_attempts_settled(self, store: Store, tmp_path: Path) -> None:
+        """R6, R7: a purge in two attempts leaves none of the batch's files untold."""
+        denied: set[str] = set()
+        channel = Channel(App(store, FailingRoots(Points(), denied)), tmp_path / "root")
+        channel.open()
+        channel.generate(3)
+        denied.add(str(channel.paths(0)[0]))
+        channel.app.project()
+        denied.clear()
+        store.clock.advance(10)
+        channel.app.project()
+        (record, *_) = channel.app.read_models.batches(channel.id)
+        assert (record.state, record.files) == ("purged", 2)
+        assert record.outcome == "1 deleted, 1 settled by earlier attempts"
+
     @pytest.mark.rule("R19")
     def test_a_refused_purge_is_told_until_it_has_an_outcome(self, channel: Channel) -> None:
         """R19: its bytes are kept until it is authorised."""
