@@ -115,6 +115,15 @@ def _recorded(event: dict[str, Any]) -> Iterator[Identity]:
         yield f"{file['rendition']}/{file['name']}", file["size"], file["mtime_ns"], file["inode"]
 
 
+def unheld(state: State, failed: str, place: Place) -> Iterator[str]:
+    """A flush below the channel that failed, and nothing else did, is held against the root; but for a draft's."""
+    call, _, path = failed.partition(" ")
+    if call != "fsync" or not path.startswith(f"{place.root / CHANNEL}") or Path(path).name.startswith("."):
+        return
+    if not any(event["data"].get("suspicion") == "flush" for event in state.events):
+        yield f"R10: the flush of {path} failed, and nothing is held against the root"
+
+
 def unfinished(before: State, after: State, app: App, batches: int) -> Iterator[str]:
     """What must not be left when nothing fails any more and the life has been lived to its end."""
     if after.lines[: len(before.lines)] != before.lines:

@@ -30,7 +30,7 @@ import structlog
 
 from entrypoints.bootstrap import opened, prepare_embedded
 from tests.torture.campaign import LONGEST_S, TOP, arena_directory
-from tests.torture.fault_judge import look, unfinished, wrong
+from tests.torture.fault_judge import look, unfinished, unheld, wrong
 from tests.torture.fault_life import BATCHES, LIVES, Place, lived, trust_again
 
 SOURCE = Path(__file__).with_name("fault_shim.c")
@@ -172,7 +172,7 @@ def _tried(fault: Fault, place: Place) -> Found:
         found = msgspec.json.decode(_content(report) or b"{}", type=Found)
         found.code, found.said, found.wrong = code, said, list(_improper(code, said))
         ids = _content(acknowledged).decode().split()
-        code, said = _forked(lambda: _go_on(fault, place, ids, looked))
+        code, said = _forked(lambda: _go_on(fault, found.place, place, ids, looked))
         found.wrong += msgspec.json.decode(_content(looked) or b"[]", type=list[str])
         found.wrong += [f"without faults: {one}" for one in _improper(code, said)]
         if found.wrong:
@@ -202,10 +202,12 @@ def _fail_in(fault: Fault, place: Place, report: int) -> int:
         os.write(report, msgspec.json.encode(Found(seen=seen, place=os.fsdecode(library.fault_place()))))
 
 
-def _go_on(fault: Fault, place: Place, acknowledged: Sequence[str], looked: int) -> int:
+def _go_on(fault: Fault, failed: str, place: Place, acknowledged: Sequence[str], looked: int) -> int:
     """Look, live on without faults (an hour later, so that nothing has to be waited for), and look again."""
     before = look(place)
     found = list(wrong(before, acknowledged))
+    if fault.times == 1:
+        found += unheld(before, failed, place)
     later = place._replace(late=3600.0)
     trust_again(later, before.events)
     code = LIVES[fault.life](later)

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.torture.arena import Arena
 from tests.torture.campaign import Failure, Tally, arena_directory, numbers, tell
 from tests.torture.failure_points import POINTS
-from tests.torture.mistakes import MISTAKES
+from tests.torture.mistakes import MISTAKES, made
 from tests.torture.scenario import kill_at
 from tests.torture.stages import Met, chosen, cut_off, lived, recovered, recovery_cut_off
 
@@ -42,7 +42,7 @@ class Kills:
             try:
                 life = lived(self._arena, seed)
             except Exception:
-                yield Failure(seed, f"python -m tests.torture.scenario DIR --seed {seed}", traceback.format_exc())
+                yield self._failure(seed, POINTS[0], NONE)  # which lives it, too, before anything else
                 continue
             self.tally.points.update(life.points)
             for point in points or life.points:
@@ -50,14 +50,14 @@ class Kills:
                 try:
                     met = self._kill(seed, point, life)
                 except Exception:
-                    yield _failure(seed, point, NONE)
+                    yield self._failure(seed, point, NONE)
                     continue
                 for again in self._agains(point, met):
                     self.tally.cases["second kills"] += 1
                     try:
                         self._kill_again(seed, again, met)
                     except Exception:
-                        yield _failure(seed, point, again)
+                        yield self._failure(seed, point, again)
 
     def _kill(self, seed: int, point: str, life: Met) -> Met:
         self._arena.begin()
@@ -82,10 +82,9 @@ class Kills:
             return [*before, *found[-1:]] if point.endswith(".before") else []
         return [again for again in found if again == self._again]
 
-
-def _failure(seed: int, point: str, again: str) -> Failure:
-    command = f"python -m tests.torture.kills --seeds {seed} --points {point} --again {again}"
-    return Failure(seed, command, traceback.format_exc())
+    def _failure(self, seed: int, point: str, again: str) -> Failure:
+        command = f"python -m tests.torture.kills --seeds {seed} --points {point} --again {again}"
+        return Failure(seed, command + made(self._mistake), traceback.format_exc())
 
 
 def main() -> None:

@@ -63,3 +63,8 @@ MISTAKES: dict[str, Mistake] = {
     "listed-to-the-end": _listed_to_the_end,
     "playlists-in-place": _playlists_in_place,
 }
+
+
+def made(mistake: str) -> str:
+    """What makes the mistake again on a command line; nothing if there was none."""
+    return f" --mistake {mistake}" if mistake != "none" else ""

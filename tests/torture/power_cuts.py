@@ -21,7 +21,8 @@ from typing import Self
 from tests.torture.arena import Arena
 from tests.torture.campaign import Failure, Tally, arena_directory, numbers, tell
 from tests.torture.disks import KINDS, Filesystem, unshare_mounts
-from tests.torture.mistakes import MISTAKES
+from tests.torture.failure_points import POINTS
+from tests.torture.mistakes import MISTAKES, made
 from tests.torture.scenario import Place, at_point
 from tests.torture.stages import Met, chosen, cut_off, lived, recovered
 
@@ -52,7 +53,7 @@ class PowerCuts:
             try:
                 life = lived(self._arena, seed)
             except Exception:
-                yield Failure(seed, f"python -m tests.torture.scenario DIR --seed {seed}", traceback.format_exc())
+                yield self._failure(seed, POINTS[0])  # which lives it, too, before anything else
                 continue
             self.tally.points.update(life.points)
             for point in points or life.points:
@@ -60,8 +61,7 @@ class PowerCuts:
                 try:
                     self._cut(seed, point, life)
                 except Exception:
-                    command = f"python -m tests.torture.power_cuts --kind {self._kind} --seeds {seed} --points {point}"
-                    yield Failure(seed, command, traceback.format_exc())
+                    yield self._failure(seed, point)
 
     def _cut(self, seed: int, point: str, life: Met) -> None:
         self._arena.begin()
@@ -73,6 +73,10 @@ class PowerCuts:
             disk.mount()
         met = recovered(self._arena, seed, end=life.standing, boot=2)
         self.tally.points.update(met.points + met.later)
+
+    def _failure(self, seed: int, point: str) -> Failure:
+        command = f"python -m tests.torture.power_cuts --kind {self._kind} --seeds {seed} --points {point}"
+        return Failure(seed, command + made(self._mistake), traceback.format_exc())
 
     def _lose_power(self) -> None:
         for disk in self._disks:

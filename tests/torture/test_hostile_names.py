@@ -25,6 +25,7 @@ from entrypoints.cli import main
 from tests.acceptance.command_line import CHANNEL, RENDITION, Store
 from tests.contract.stores import sql, tamper
 from tests.torture.campaign import FULL
+from tests.torture.conftest import Replay
 from tests.torture.hostile_names import NAMES
 
 pytestmark = pytest.mark.rule("R20")
@@ -150,8 +151,9 @@ def check(result: Result, field: str = "", codes: Sequence[int] = (0, 1, 2, 4), 
 
 
 @contextmanager
-def case(door: str, name: str) -> Iterator[None]:
+def case(replay: Replay, door: str, name: str) -> Iterator[None]:
     """Say which case it was."""
+    replay.did(1)
     try:
         yield
     except AssertionError as error:
@@ -264,7 +266,7 @@ DOORS = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_hostile_name_is_refused_clearly_or_harmless(arena: Arena, door: str) -> None:
+def test_a_hostile_name_is_refused_clearly_or_harmless(arena: Arena, door: str, replay: Replay) -> None:
     """R20: and what is refused leaves no trace in the log."""
     call, field, codes, shut = DOORS[door]
     for template in names_for(door):
@@ -272,7 +274,7 @@ def test_a_hostile_name_is_refused_clearly_or_harmless(arena: Arena, door: str) 
         if shut(arena, name):
             continue
         arena.restore()
-        with case(door, template):
+        with case(replay, door, template):
             result = call(arena, name)
             check(result, field, codes)
             arena.check_outside()
@@ -352,13 +354,13 @@ def rewrite(arena: Arena, kind: str, change: Rewrite, name: str) -> None:
 
 @pytest.mark.rule("R10", "R17")
 @pytest.mark.parametrize("door", LINES)
-def test_a_rewritten_line_does_not_lead_a_purge_out_of_the_channel(arena: Arena, door: str) -> None:
+def test_a_rewritten_line_does_not_lead_a_purge_out_of_the_channel(arena: Arena, door: str, replay: Replay) -> None:
     """R10, R17: though leaf hash and seal are right, and it names a file of the canary with that file's identity."""
     kind, change = LINES[door]
     for template in names_for(door):
         name = template.replace("{canary}", str(arena.canary))
         arena.restore()
-        with case(door, template):
+        with case(replay, door, template):
             rewrite(arena, kind, change, name)
             file = str(arena.channel / RENDITION / name.replace("\0", ""))
             assert arena.call("verify", "--json").stdout.count("seal") == 0
@@ -370,12 +372,12 @@ def test_a_rewritten_line_does_not_lead_a_purge_out_of_the_channel(arena: Arena,
 
 @pytest.mark.rule("R8")
 @pytest.mark.parametrize("line", ["NAME", "#EXTINF:NAME,\nx.ts", "#EXT-X-MEDIA-SEQUENCE:NAME\nx.ts", "#EXTM3U NAME"])
-def test_a_playlist_that_is_read_back_leads_nowhere(arena: Arena, line: str) -> None:
+def test_a_playlist_that_is_read_back_leads_nowhere(arena: Arena, line: str, replay: Replay) -> None:
     """R8: it is replaced, or it makes the root suspect; what it names is never opened."""
     for template in names_for(line):
         name = template.replace("{canary}", str(arena.canary))
         arena.restore()
-        with case(line, template):
+        with case(replay, line, template):
             for playlist in (f"{RENDITION}/{RENDITION}.m3u8", "master.m3u8"):
                 text = f"#EXTM3U\n{line.replace('NAME', name)}\n"
                 (arena.channel / playlist).unlink()
@@ -410,7 +412,9 @@ def plant(path: Path, kind: str, canary: Path) -> bool:
 @pytest.mark.rule("R10", "R11")
 @pytest.mark.parametrize("kind", ["file", "directory", "link", "fifo"])
 @pytest.mark.parametrize("place", ["the channel", "a rendition"])
-def test_what_bears_a_hostile_name_on_disk_is_told_and_left_alone(arena: Arena, kind: str, place: str) -> None:
+def test_what_bears_a_hostile_name_on_disk_is_told_and_left_alone(
+    arena: Arena, kind: str, place: str, replay: Replay
+) -> None:
     """R10, R11: by every command that looks for files there."""
     for template in names_for(f"{kind} in {place}"):
         name = template.replace("{canary}", str(arena.canary))
@@ -418,7 +422,7 @@ def test_what_bears_a_hostile_name_on_disk_is_told_and_left_alone(arena: Arena, 
         path = arena.channel / (RENDITION if place == "a rendition" else "") / name
         if "/" in name or "\0" in name or name in {"", ".", ".."} or path.exists():
             continue
-        with case(f"{kind} in {place}", template):
+        with case(replay, f"{kind} in {place}", template):
             if not plant(path, kind, arena.canary):
                 continue
             planted = tree(path)

@@ -28,6 +28,7 @@ def test_a_life_that_is_killed_anywhere_ends_as_one_that_is_not(seed: int, repla
     """R6, R8, R10, R14, R15; and every failure point is met: else its name means nothing."""
     points = () if FULL else ("--points", ",".join(SLICE))
     failures, done = campaign("kills", "--seeds", str(seed), *points)
+    replay.did(sum(done.cases.values()))
     replay.none_of(failures)
     assert done.points.keys() == set(POINTS)
     assert done.cases["kills"] >= (100 if FULL else len(SLICE))
@@ -47,4 +48,6 @@ PURGE = ",".join(f"{effect}.{side}" for effect in ("purge.unlink-segment", "appe
 def test_the_campaign_finds_a_mistake(mistake: str, points: str, why: str) -> None:
     words = ("--seeds", "0", "--points", points, "--again", "none", "--mistake", mistake)
     failures, _ = campaign("kills", *words)
-    assert [failure for failure in failures if why in failure.why]
+    found = next(failure for failure in failures if why in failure.why)
+    replayed, _ = campaign("kills", *found.command.split()[3:])
+    assert [failure for failure in replayed if why in failure.why], "what a failure prints runs it again"
