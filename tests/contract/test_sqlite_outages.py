@@ -76,6 +76,21 @@ def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(small_disk: Pa
         assert len(log.read()) == done + 1
 
 
+@ROOT_ONLY
+def test_a_disk_without_inodes_loses_nothing_and_goes_on_when_there_are_some(small_disk: Path) -> None:
+    """The database is there, and its write-ahead log cannot be."""
+    with a_log(small_disk / "log.db") as log:
+        fill(log, 2)
+    subprocess.run(["mount", "-o", "remount,nr_inodes=2", str(small_disk)], check=True)
+    engine = open_engine(url_of(small_disk / "log.db"))
+    with pytest.raises(StoreUnavailable, match=r"unable to open|disk I/O error"):
+        SqlEventLog(engine).append([an_event(version=3)], expected_version=2)
+    engine.dispose()
+    subprocess.run(["mount", "-o", "remount,nr_inodes=100", str(small_disk)], check=True)
+    with a_log(small_disk / "log.db") as log:
+        assert log.append([an_event(version=3)], expected_version=2)[0].position == 3
+
+
 def test_an_upgrade_that_finds_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
     engine = open_engine(url_of(tmp_path / "log.db"))
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA max_page_count = 6"))
