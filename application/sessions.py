@@ -7,7 +7,7 @@ from application.ports import EventLog, IdSource
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound
 from domain.events import Recorded
-from domain.session import Session, evolve
+from domain.session import Folding, Session, evolve
 
 SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -28,10 +28,15 @@ class Sessions:
 
         """
         session = self._known.get(session_id) or Session(session_id)
+        folding = None
         for recorded in self._log.read_session(session_id, after_version=session.version):
-            session = fold(session, recorded)
-        if session.version:
-            self._known[session_id] = session
+            folding = folding or Folding(session)
+            try:
+                folding.add(recorded)
+            except (LookupError, AssertionError) as error:
+                raise _does_not_follow(recorded) from error
+        if folding:
+            session = self._known[session_id] = folding.session()
         return session
 
     def steps(self, session_id: str, start: Session | None = None) -> Iterator[tuple[Recorded, Session]]:
@@ -149,5 +154,9 @@ def fold(session: Session, recorded: Recorded) -> Session:
     try:
         return evolve(session, recorded)
     except (LookupError, AssertionError) as error:
-        name = type(recorded.event).__name__
-        raise LogDamaged(recorded.position, f"{name} does not follow from the session's events before it") from error
+        raise _does_not_follow(recorded) from error
+
+
+def _does_not_follow(recorded: Recorded) -> LogDamaged:
+    name = type(recorded.event).__name__
+    return LogDamaged(recorded.position, f"{name} does not follow from the session's events before it")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from domain.batch import Moment, Purge, Refusal, longest_possible_ms
+from domain.batch import Batch, Moment, Purge, Refusal, longest_possible_ms
 from domain.events import PlaylistPublished, PurgeFailed, PurgeIssued, PurgeRefused, Recorded, SegmentsPurged
 from domain.lifecycle import BATCH_MOVES, BatchState, Trigger
 from domain.segments import batch_numbers, identity_of
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 def published(session: "Session", recorded: Recorded, event: PlaylistPublished) -> dict[str, Any]:
     """What a playlist lists, what left it, and since when (R13)."""
     now, size = Moment(recorded.envelope.recorded_at, event.uptime), session.terms.batch_size
-    batches, missed_ms = dict(session.batches), 0
+    batches: dict[int, Batch] = {}
+    missed_ms = 0
     if event.last_segment - (session.published[1] if session.published else -1) > size:
         # A playlist in between was written and not recorded: there was a crash, or a flush or the database failed.
-        missed_ms = longest_possible_ms(batches.values(), session.terms.playlist_window)
+        missed_ms = longest_possible_ms(session.batches.values(), session.terms.playlist_window)
     for number, batch in session.batches.items():
         if batch.completed is None:
             continue
@@ -46,16 +47,16 @@ def purge_issued(session: "Session", recorded: Recorded, event: PurgeIssued) -> 
         correlation_id=envelope.correlation_id,
         because=event.because,
         issued_at=envelope.recorded_at,
-        files=tuple(identity_of(file) for file in before.files),
+        files=tuple(map(identity_of, before.files)),
     )
     batch = replace(before, state=BATCH_MOVES[before.state, Trigger.ISSUE_PURGE], purge=purge, refusal=None)
-    return {"batches": {**session.batches, event.batch: batch}}
+    return {"batches": {event.batch: batch}}
 
 
 def purge_refused(session: "Session", recorded: Recorded, event: PurgeRefused) -> dict[str, Any]:
     """The batch waits for a person."""
     batch = replace(session.batches[event.batch], refusal=Refusal(plan=event.plan, matching=event.matching))
-    return {"batches": {**session.batches, event.batch: batch}}
+    return {"batches": {event.batch: batch}}
 
 
 def purge_failed(session: "Session", recorded: Recorded, event: PurgeFailed) -> dict[str, Any]:
@@ -70,11 +71,10 @@ def purge_failed(session: "Session", recorded: Recorded, event: PurgeFailed) -> 
         retry_at=event.retry_at,
     )
     batch = replace(before, state=BATCH_MOVES[before.state, Trigger.PURGE_FAILED], purge=purge)
-    return {"batches": {**session.batches, event.batch: batch}}
+    return {"batches": {event.batch: batch}}
 
 
 def purged(session: "Session", recorded: Recorded, event: SegmentsPurged) -> dict[str, Any]:
     """The batch leaves the state."""
-    batches = dict(session.batches)
-    assert BATCH_MOVES[batches.pop(event.batch).state, Trigger.PURGED] is BatchState.PURGED
-    return {"batches": batches, "purged": session.purged + 1}
+    assert BATCH_MOVES[session.batches[event.batch].state, Trigger.PURGED] is BatchState.PURGED
+    return {"batches": {event.batch: None}, "purged": session.purged + 1}

@@ -69,7 +69,7 @@ def lost(session: "Session", recorded: Recorded, event: SegmentsLost) -> dict[st
     before = session.batches[event.batch]
     files = tuple(file for file in before.files if identity_of(file) not in event.files)
     batch = replace(before, files=files, bytes=sum(file.size for file in files), refusal=None)
-    return {"batches": {**session.batches, event.batch: batch}}
+    return {"batches": {event.batch: batch}}
 
 
 def condemned(session: "Session", recorded: Recorded, event: OrphansCondemned) -> dict[str, Any]:

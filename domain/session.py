@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from domain import leaving, repairs
 from domain.batch import Batch, Completion, Moment, Removal
@@ -106,7 +106,7 @@ def _started(session: Session, recorded: Recorded, event: BatchStarted) -> dict[
     )
     return {
         "state": SESSION_MOVES[session.state, Trigger.START],
-        "batches": {**session.batches, event.batch: batch},
+        "batches": {event.batch: batch},
     }
 
 
@@ -120,20 +120,22 @@ def _completed(session: Session, recorded: Recorded, event: BatchCompleted) -> d
         at=envelope.recorded_at,
     )
     lengths: dict[str, int] = {}
+    size = 0
     for file in event.files:
         lengths[file.rendition] = lengths.get(file.rendition, 0) + file.duration_ms
+        size += file.size
     batch = replace(
         before,
         state=BATCH_MOVES[before.state, Trigger.COMPLETE],
         files=event.files,
-        bytes=sum(file.size for file in event.files),
+        bytes=size,
         duration_ms=max(lengths.values(), default=0),
         completed=completion,
     )
-    batches = {**session.batches, event.batch: batch}
+    batches = {event.batch: batch}
     due = event.batch - session.terms.policy.keep_previous - 1
-    if due in batches:
-        batches[due] = replace(batches[due], due=completion)
+    if due in session.batches:
+        batches[due] = replace(session.batches[due], due=completion)
     return {
         "state": SESSION_MOVES[session.state, Trigger.COMPLETE],
         "batches": batches,
@@ -156,7 +158,7 @@ def _failed(session: Session, recorded: Recorded, event: BatchFailed) -> dict[st
     )
     return {
         "state": SESSION_MOVES[session.state, Trigger.FAIL],
-        "batches": {**session.batches, event.batch: batch},
+        "batches": {event.batch: batch},
         "failures": session.failures + 1,
     }
 
@@ -165,7 +167,10 @@ def _closed(session: Session, recorded: Recorded, event: SessionClosed) -> dict[
     return {"state": SESSION_MOVES[session.state, Trigger.CLOSE], "disposition": event.disposition}
 
 
-_CHANGES: dict[type, Callable[[Session, Recorded, Any], dict[str, Any]]] = {
+_Change = Callable[[Session, Recorded, Any], dict[str, Any]]
+"""What an event makes different. Of ``batches`` it gives those that change, and None for one that leaves the state."""
+
+_CHANGES: dict[type, _Change] = {
     SessionOpened: _opened,
     BatchStarted: _started,
     BatchCompleted: _completed,
@@ -186,12 +191,51 @@ def evolve(session: Session, recorded: Recorded) -> Session:
     """The state after one more event of the session."""
     envelope = recorded.envelope
     changes = _CHANGES[type(envelope.event)](session, recorded, envelope.event)
+    if "batches" in changes:
+        changes["batches"] = _changed(dict(session.batches), changes["batches"])
     return replace(session, version=envelope.version, last_event_id=envelope.event_id, **changes)
+
+
+class Folding:
+    """`evolve` for many events in a row, at a fraction of its cost: the state between them is changed in place."""
+
+    def __init__(self, session: Session) -> None:
+        self._draft: Any = _Draft()
+        self._fields: dict[str, Any] = vars(self._draft)
+        self._fields.update(asdict(session), batches=dict(session.batches))
+
+    def add(self, recorded: Recorded) -> None:
+        """One more event of the session."""
+        envelope = recorded.envelope
+        changes = _CHANGES[type(envelope.event)](self._draft, recorded, envelope.event)
+        if "batches" in changes:
+            changes["batches"] = _changed(self._fields["batches"], changes["batches"])
+        self._fields.update(changes, version=envelope.version, last_event_id=envelope.event_id)
+
+    def session(self) -> Session:
+        """The state after the events that were added."""
+        return Session(**{**self._fields, "batches": dict(self._fields["batches"])})
 
 
 def replay(session_id: str, history: Iterable[Recorded]) -> Session:
     """The state after a whole history: a function of the log and nothing else (R14)."""
-    session = Session(session_id)
+    folding = Folding(Session(session_id))
     for recorded in history:
-        session = evolve(session, recorded)
-    return session
+        folding.add(recorded)
+    return folding.session()
+
+
+class _Draft:
+    """The fields of a session while it is folded; nobody else sees it."""
+
+    terms = Session.terms
+
+
+def _changed(batches: dict[int, Batch], changes: dict[int, Batch | None]) -> dict[int, Batch]:
+    """The batches with these in their places, and without those that left."""
+    for number, batch in changes.items():
+        if batch is None:
+            del batches[number]
+        else:
+            batches[number] = batch
+    return batches
