@@ -34,12 +34,14 @@ class GroupCommit:
         """
         request = _Request(append)
         with self._lock:
-            if leads := self._leader is None:
+            if self._leader is None:
                 self._leader = request
             else:
+                request.turn = threading.Lock()
+                request.turn.acquire()
                 self._waiting.append(request)
         try:
-            if not leads:
+            if request.turn:
                 request.turn.acquire()
             if not request.settled:
                 self._lead(request)
@@ -51,17 +53,17 @@ class GroupCommit:
     def _lead(self, request: "_Request") -> None:
         """Commit what waits, then let the first that came in the meantime lead."""
         with self._lock:
-            group = [request, *self._waiting]
+            others = list(self._waiting)
             self._waiting.clear()
         try:
-            self._settle(group)
+            self._settle([request, *others])
         finally:
             with self._lock:
-                self._waiting.extendleft(one for one in reversed(group[1:]) if not one.settled)
+                self._waiting.extendleft(one for one in reversed(others) if not one.settled)
                 self._pass_on()
-            for one in group[1:]:
+            for one in others:
                 if one.settled:
-                    one.turn.release()
+                    one.go()
 
     def _settle(self, group: "Sequence[_Request]") -> None:
         try:
@@ -89,20 +91,24 @@ class GroupCommit:
     def _pass_on(self) -> None:
         self._leader = self._waiting.popleft() if self._waiting else None
         if self._leader:
-            self._leader.turn.release()
+            self._leader.go()
 
 
 class _Request:
-    """An append that a thread waits for: ``turn`` is released when it is settled or has to lead."""
+    """An append that a thread waits for; if it has to wait, ``turn`` is held until it is settled or has to lead."""
 
     __slots__ = ("_outcome", "append", "settled", "turn")
 
     def __init__(self, append: Append) -> None:
         self.append = append
         self.settled = False
-        self.turn = threading.Lock()
-        self.turn.acquire()
+        self.turn: threading.Lock | None = None
         self._outcome: int | Exception | None = None
+
+    def go(self) -> None:
+        """Wake the thread that waits."""
+        assert self.turn is not None
+        self.turn.release()
 
     def settle(self, outcome: int | Exception | None) -> None:
         self._outcome, self.settled = outcome, True

@@ -21,8 +21,9 @@ class Append(msgspec.Struct, frozen=True):
     expected_version: int
 
 
-_HEAD = "SELECT coalesce((SELECT position FROM log_head), 0)"
-_VERSION = "SELECT coalesce(max(version), 0) FROM events WHERE session_id = ?"
+_STATE = """
+    SELECT coalesce((SELECT position FROM log_head), 0),
+        coalesce((SELECT max(version) FROM events WHERE session_id = ?), 0)"""
 _INSERT = """
     INSERT INTO events (position, event_id, session_id, version, line, leaf_hash) VALUES (?, ?, ?, ?, ?, ?)"""
 
@@ -55,16 +56,14 @@ class Writer:
         with self._turn:
             try:
                 cursor = self._opened().execute("BEGIN IMMEDIATE")
-                head = cursor.execute(_HEAD).fetchone()[0]
                 for one in appends:
-                    version = cursor.execute(_VERSION, (one.rows[0][1],)).fetchone()[0]
+                    head, version = cursor.execute(_STATE, (one.rows[0][1],)).fetchone()
                     if version != one.expected_version:
                         answers.append(None)
                         continue
                     answers.append(head)
-                    for row in one.rows:
-                        cursor.execute(_INSERT, (head + 1, *row))
-                        head += 1
+                    for position, row in enumerate(one.rows, head + 1):
+                        cursor.execute(_INSERT, (position, *row))
                 cursor.execute("COMMIT")
             except driver.IntegrityError as error:
                 raise LogDamaged(head + 1, str(error)) from error
