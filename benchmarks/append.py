@@ -1,5 +1,6 @@
 """Append one event a commit to SQLite, every commit flushed: the log, the peer, and the bare driver."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,7 @@ from persistence.event_log import SqlEventLog
 
 EVENTS = 200
 ROUNDS = 11
+THREADS, GROUPED = 64, 6400
 OURS, PEER, RECORDER, RAW = "Trailkeep", "eventsourcing, save", "eventsourcing, recorder alone", "driver alone"
 
 
@@ -44,11 +46,73 @@ def measure(directory: Path) -> Figure:
     )
 
 
-def _ours(log: SqlEventLog) -> Contender:
-    sessions = count(1)
+def measure_grouped(directory: Path) -> Figure:
+    """Events a second of many threads, each with a session of its own, beside what one thread can do."""
+    line, _ = codec.encode(an_envelope(a_session_id(0), 1, started(0)))
+    ours = f"Trailkeep, {THREADS} sessions at once"
+    with (
+        opened(f"sqlite:///{directory / 'ours.db'}") as app,
+        closing(peer_application(str(directory / "peer.db"))) as peer,
+        closing(bare_database(directory / "raw.db")) as raw,
+    ):
+        sessions = count(1)
+        values = take_turns(
+            {
+                ours: _at_once(app.log, sessions),
+                "Trailkeep, one session": _ours(app.log, sessions),
+                f"{PEER}, one by one": _peer(peer),
+                "driver alone, one by one": _raw(raw, line),
+                "driver alone, 100 a commit": _raw_grouped(raw, line, 100),
+            },
+            ROUNDS,
+        )
+    return Figure(
+        "append, many sessions at once",
+        f"SQLite, WAL, synchronous=FULL; lines of {len(line)} bytes; one event an append, {ROUNDS} rounds; "
+        f"an fsync takes {fsync_ms(directory):.2f} ms here",
+        "events/s",
+        values,
+        [
+            ratio(values, ours, f"{PEER}, one by one", ">= 10"),
+            ratio(values, ours, "driver alone, 100 a commit", "none"),
+        ],
+    )
+
+
+def _at_once(log: SqlEventLog, sessions: "count[int]") -> Contender:
+    each = GROUPED // THREADS
+
+    def once() -> float:
+        def write(session_id: str) -> None:
+            for version in range(each):
+                log.append([an_envelope(session_id, version + 1, started(version))], expected_version=version)
+
+        ids = [a_session_id(next(sessions)) for _ in range(THREADS)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            return per_second(GROUPED, lambda: list(pool.map(write, ids)))
+
+    return once
+
+
+def _raw_grouped(connection: Any, line: bytes, each: int) -> Contender:
+    sessions = count(1_000_000)
 
     def work() -> None:
-        session_id = a_session_id(next(sessions))
+        session_id = next(sessions).to_bytes(16)
+        for first in range(0, GROUPED, each):
+            rows = [(session_id, version, line) for version in range(first, first + each)]
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO events (session_id, version, line) VALUES (?, ?, ?)", rows)
+            connection.execute("COMMIT")
+
+    return lambda: per_second(GROUPED, work)
+
+
+def _ours(log: SqlEventLog, sessions: "count[int] | None" = None) -> Contender:
+    numbers = sessions or count(1)
+
+    def work() -> None:
+        session_id = a_session_id(next(numbers))
         for version in range(EVENTS):
             log.append([an_envelope(session_id, version + 1, started(version))], expected_version=version)
 
