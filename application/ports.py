@@ -114,6 +114,29 @@ class EventLog(Protocol):
         ...
 
 
+class Snapshots(Protocol):
+    """States of sessions, each as the log told it up to a version: a cache. Nothing changes when it is emptied."""
+
+    def load(self, session_id: str) -> Session | None:
+        """The newest state of the session that was kept and can be gone by.
+
+        That is one that this very code folded, that is whole, and whose last event is in the log as it was then.
+        """
+        ...
+
+    def save(self, session: Session) -> None:
+        """Keep the state, in the place of an older one of the session."""
+        ...
+
+    def versions(self) -> dict[str, int]:
+        """Which sessions have a state that was kept, and up to which version."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+
 class Seal(msgspec.Struct, frozen=True):
     """The Merkle tree over the first ``size`` events: its frontier (the roots of its full subtrees, largest first)."""
 

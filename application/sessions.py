@@ -2,22 +2,33 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from application.ports import EventLog, IdSource
+from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
-from domain.errors import LogDamaged, NotFound
+from domain.errors import LogDamaged, NotFound, StoreUnavailable
 from domain.events import Recorded
 from domain.session import Folding, Session, evolve
 
 SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class Sessions:
-    """Loads sessions; what was folded once is kept, and only the events after it are read again."""
+SNAPSHOT_EVERY = 1000
+"""Events of a session after which its state is kept again; no load replays many more."""
 
-    def __init__(self, log: EventLog, ids: IdSource) -> None:
-        self._log, self._ids = log, ids
+
+class Sessions:
+    """Loads sessions; what was folded once is kept, and only the events after it are read again.
+
+    With ``snapshots`` that is so for the next process as well.
+    """
+
+    def __init__(
+        self, log: EventLog, ids: IdSource, snapshots: Snapshots | None = None, every: int = SNAPSHOT_EVERY
+    ) -> None:
+        self._log, self._ids, self._snapshots, self._every = log, ids, snapshots, every
         self._known: dict[str, Session] = {}
+        self._snapped: dict[str, int] = {}
         self._spent: set[str] = set()
 
     def load(self, session_id: str) -> Session:
@@ -27,7 +38,7 @@ class Sessions:
             LogDamaged: its events cannot be read, or do not follow from one another.
 
         """
-        session = self._known.get(session_id) or Session(session_id)
+        session = self._known.get(session_id) or self._from_snapshot(session_id) or Session(session_id)
         folding = None
         for recorded in self._log.read_session(session_id, after_version=session.version):
             folding = folding or Folding(session)
@@ -36,7 +47,10 @@ class Sessions:
             except (LookupError, AssertionError) as error:
                 raise _does_not_follow(recorded) from error
         if folding:
-            session = self._known[session_id] = folding.session()
+            session = folding.session()
+            self._keep_snapshot(session)
+        if session.version:
+            self._known[session_id] = session
         return session
 
     def steps(self, session_id: str, start: Session | None = None) -> Iterator[tuple[Recorded, Session]]:
@@ -117,6 +131,18 @@ class Sessions:
     def successor(self, session: Session) -> Successor:
         """What the channel's later sessions have done (see `Successor`)."""
         return successor_of(self.later(session))
+
+    def _from_snapshot(self, session_id: str) -> Session | None:
+        found = self._snapshots.load(session_id) if self._snapshots else None
+        self._snapped[session_id] = found.version if found else 0
+        return found
+
+    def _keep_snapshot(self, session: Session) -> None:
+        if self._snapshots and session.version - self._snapped[session.session_id] >= self._every:
+            self._snapped[session.session_id] = session.version
+            # Who may only read, or finds the disk full, still has the state.
+            with suppress(StoreUnavailable):
+                self._snapshots.save(session)
 
     def _exists(self, channel: str, ordinal: int) -> bool:
         return self.load(self.id_of(channel, ordinal)).opened is not None

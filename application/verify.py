@@ -11,7 +11,7 @@ import msgspec
 
 from application.agenda_check import agenda_faults
 from application.disk_check import DiskCheck, Findings, Level
-from application.ports import Agenda, Clock, EventLog, MediaFiles, Playlists, ReadModels, Seals
+from application.ports import Agenda, Clock, EventLog, MediaFiles, Playlists, ReadModels, Seals, Snapshots
 from application.purger import FIRST_RETRY_US
 from application.read_model_check import ReadModelCheck
 from application.roots import Roots
@@ -73,8 +73,9 @@ class Verifier:
         agenda: Agenda,
         clock: Clock,
         pause: Callable[[float], object],
+        snapshots: Snapshots | None = None,
     ) -> None:
-        self._log, self._seals, self._sessions = log, seals, sessions
+        self._log, self._seals, self._sessions, self._snapshots = log, seals, sessions, snapshots
         self._disk = DiskCheck(files, roots, playlists)
         self._read_models, self._agenda = read_models, agenda
         self._clock, self._pause = clock, pause
@@ -86,10 +87,10 @@ class Verifier:
         is still there when its channel has not moved in between.
         """
         now = Moment(self._clock.now(), self._clock.uptime())
-        whole, rows = WholeLog(self._log, self._seals), ReadModelCheck(self._log, self._read_models)
+        whole, rows = WholeLog(self._log, self._seals, self._snapshots), ReadModelCheck(self._log, self._read_models)
         log = whole.read(rows.hear, progress)
         found = self._look_until_settled(whole, level, log.ok, progress)
-        read_models = [*rows.faults(whole), *agenda_faults(self._agenda, whole, now)]
+        read_models = [*rows.faults(whole), *whole.misleading, *agenda_faults(self._agenda, whole, now)]
         return Report(
             ok=log.ok and not read_models and all(one.clean() for one in found),
             checked=sum(one.checked for one in found),

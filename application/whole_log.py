@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from application.log_check import beyond_the_head, missing, other_root
-from application.ports import EventLog, LogLine, Seal, Seals
+from application.ports import EventLog, LogLine, Seal, Seals, Snapshots
 from application.sessions import fold
 from domain import merkle
 from domain.errors import LogDamaged
@@ -33,11 +33,14 @@ class WholeLog:
 
     ``sessions`` are in the order in which they were opened. ``broken`` are ids of sessions with a damaged event: what
     they keep is not known. ``moved`` tells for each stream the position and time of its newest event. ``left_alone``
-    are files that purges found under a name of theirs and did not delete (R11), by session.
+    are files that purges found under a name of theirs and did not delete (R11), by session. ``misleading`` tells of
+    snapshots that are not what the events tell.
     """
 
-    def __init__(self, log: EventLog, seals: Seals) -> None:
-        self._log, self._seals = log, seals
+    def __init__(self, log: EventLog, seals: Seals, snapshots: Snapshots | None = None) -> None:
+        self._log, self._seals, self._snapshots = log, seals, snapshots
+        self._snapped = snapshots.versions() if snapshots else {}
+        self.misleading: list[str] = []
         self._versions: dict[str, int] = {}
         self.sessions: dict[str, Session] = {}
         self.broken: set[str] = set()
@@ -126,3 +129,9 @@ class WholeLog:
         if isinstance(event, PurgeFailed | SegmentsPurged) and event.superseded:
             self.left_alone.setdefault(session_id, set()).update(event.superseded)
         self.sessions[session_id] = after
+        if self._snapshots and self._snapped.get(session_id) == version:
+            snapshot = self._snapshots.load(session_id)
+            if snapshot and snapshot.version == version and snapshot != after:
+                self.misleading.append(
+                    f"the snapshot of session {session_id} is not what its events tell: run `trailkeep rebuild`"
+                )

@@ -13,19 +13,23 @@ import msgspec
 import structlog
 from rich.console import Console
 
-from benchmarks import append, latency, purge, replay, run, size
+from benchmarks import append, latency, load, purge, replay, run, size
 from benchmarks.measure import show
 
 SCRIPTS = {
     "append": append.measure,
+    "append-grouped": append.measure_grouped,
     "replay": replay.measure,
+    "replay-short": replay.measure_short,
+    "load": load.measure,
+    "load-longer": load.measure_longer,
     "size": size.measure,
     "purge": purge.measure,
     "latency": latency.measure,
     "run": run.measure,
     "run-longer": run.measure_longer,
 }
-SLOW = {"run-longer"}
+SLOW = {"load-longer", "run-longer"}
 
 
 @click.command()
@@ -34,7 +38,7 @@ SLOW = {"run-longer"}
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here too."
 )
 def main(figures: tuple[str, ...], json_file: Path | None) -> None:
-    """Measure FIGURES, or all of them but the slow run-longer, each beside its peer."""
+    """Measure FIGURES, or all of them but the slow ones, each beside its peer."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))  # as the command line does
     console, measured = Console(), []
     for name in figures or [name for name in SCRIPTS if name not in SLOW]:

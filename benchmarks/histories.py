@@ -79,18 +79,18 @@ def started(batch: int) -> BatchStarted:
     return BatchStarted(batch=batch, attempt=1, first_segment=first, last_segment=first + BATCH_SIZE - 1, source=source)
 
 
-def completed(batch: int) -> BatchCompleted:
-    """It ended well, with five files."""
+def completed(batch: int, files: int = BATCH_SIZE) -> BatchCompleted:
+    """It ended well, with so many files."""
     first = batch * BATCH_SIZE
-    return BatchCompleted(batch=batch, attempt=1, files=tuple(map(_file, range(first, first + BATCH_SIZE))))
+    return BatchCompleted(batch=batch, attempt=1, files=tuple(map(_file, range(first, first + files))))
 
 
-def batches() -> Iterator[Event]:
-    """What follows the opening, without end: four events a batch."""
+def batches(files: int = BATCH_SIZE) -> Iterator[Event]:
+    """What follows the opening, without end: four events a batch, one of which lists the files."""
     batch = 0
     while True:
         yield started(batch)
-        yield completed(batch)
+        yield completed(batch, files)
         if (old := batch - 2) >= 0:
             purge_id = a_session_id(old)
             because = Because(rule="R3", completed_batch=batch, completed_position=batch * 4)

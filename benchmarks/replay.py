@@ -9,6 +9,7 @@ from uuid import UUID
 
 from application.sessions import Sessions
 from benchmarks.histories import (
+    BATCH_SIZE,
     PeerSession,
     a_session_id,
     an_envelope,
@@ -30,9 +31,9 @@ OURS, READ, ROWS = "Trailkeep", "Trailkeep, read and check alone", "the driver, 
 PEER, PEER_READ = "eventsourcing, repository.get", "eventsourcing, select_events alone"
 
 
-def measure(directory: Path) -> Figure:
+def measure(directory: Path, files: int = BATCH_SIZE) -> Figure:
     """Events a second. Trailkeep also compares each line with its hash, and each version with the one before."""
-    history = [opened(), *islice(batches(), EVENTS - 1)]
+    history = [opened(), *islice(batches(files), EVENTS - 1)]
     session_id = a_session_id(1)
     with ExitStack() as stack:
         app = stack.enter_context(opened_app(f"sqlite:///{directory / 'ours.db'}"))
@@ -57,12 +58,17 @@ def measure(directory: Path) -> Figure:
             ROUNDS,
         )
     return Figure(
-        "replay of a session",
+        f"replay of a session, {files} files a batch",
         f"{EVENTS:,} events with lines of {mean} bytes on average, {ROUNDS} rounds; no snapshot, no cache",
         "events/s",
         values,
         [ratio(values, OURS, PEER, ">= 12")],
     )
+
+
+def measure_short(directory: Path) -> Figure:
+    """The same with the shortest lines that there are: what is left is the envelope."""
+    return measure(directory, files=0)
 
 
 def _timed(work: Callable[[], object]) -> Contender:

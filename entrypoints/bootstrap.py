@@ -35,6 +35,7 @@ from persistence.engine import open_engine
 from persistence.event_log import SqlEventLog
 from persistence.read_models import SqlReadModels
 from persistence.signals import ProcessSignal
+from persistence.snapshots import SqlSnapshots
 
 
 class App:
@@ -51,7 +52,8 @@ class App:
         self.files, self.playlists = SegmentRoots(), PlaylistFiles()
         self.agenda, self.seals = SqlAgenda(self.engine), SqlSeals(self.engine)
         self.read_models = SqlReadModels(self.engine)
-        self.sessions = Sessions(self.log, self.ids)
+        self.snapshots = SqlSnapshots(self.engine)
+        self.sessions = Sessions(self.log, self.ids, self.snapshots)
         self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker_name())
         self.roots = Roots(self.log, self.handler, self.files, store_id)
         self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
@@ -110,6 +112,7 @@ class App:
             self.agenda,
             self.clock,
             time.sleep,
+            self.snapshots,
         )
 
     def close(self) -> None:

@@ -172,6 +172,17 @@ def is_id(text: str) -> bool:
     return _CANONICAL.fullmatch(text) is not None
 
 
+def id_bytes(text: str) -> bytes:
+    """The 16 bytes of an id: what the columns hold."""
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def id_text(key: bytes) -> str:
+    """The id of these 16 bytes."""
+    digits = key.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def _require_id(field: str, text: str) -> None:
     if not is_id(text):
         raise Invalid(field, text, "an id is a UUID in its canonical text form, 36 lower-case characters")

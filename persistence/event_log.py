@@ -68,7 +68,7 @@ class SqlEventLog(EventLog):
         """See `EventLog.read_session`."""
         if not codec.is_id(session_id):
             return
-        key, version, more = _id_bytes(session_id), max(after_version, 0), True
+        key, version, more = codec.id_bytes(session_id), max(after_version, 0), True
         while more:
             rows = self._rows(_READ_SESSION, key, version, PAGE)
             for position, line, stored_hash in rows:
@@ -113,7 +113,7 @@ class SqlEventLog(EventLog):
 
     def find(self, event_id: str) -> Recorded | None:
         """See `EventLog.find`."""
-        rows = self._rows(_FIND, _id_bytes(event_id)) if codec.is_id(event_id) else ()
+        rows = self._rows(_FIND, codec.id_bytes(event_id)) if codec.is_id(event_id) else ()
         return codec.verified(*rows[0]) if rows else None
 
     def storage_faults(self) -> Iterator[str]:
@@ -148,7 +148,7 @@ class SqlEventLog(EventLog):
         """The events as the log holds them already; nothing unless it holds them all."""
         found = []
         for line, envelope in written:
-            for position, stored, _ in self._rows(_FIND, _id_bytes(envelope.event_id)):
+            for position, stored, _ in self._rows(_FIND, codec.id_bytes(envelope.event_id)):
                 if stored != line:
                     raise EventIdConflict(envelope.event_id, position)
                 found.append(Recorded(position, envelope))
@@ -168,16 +168,12 @@ class SqlEventLog(EventLog):
 
 def _row(line: bytes, envelope: Envelope) -> Row:
     return (
-        _id_bytes(envelope.event_id),
-        _id_bytes(envelope.session_id),
+        codec.id_bytes(envelope.event_id),
+        codec.id_bytes(envelope.session_id),
         envelope.version,
         line,
         leaf_hash(line),
     )
-
-
-def _id_bytes(text: str) -> bytes:
-    return bytes.fromhex(text.replace("-", ""))
 
 
 def _stored(position: int, line: Any, stored_hash: Any, event_id: Any, session_id: Any, version: Any) -> LogLine:
@@ -185,9 +181,4 @@ def _stored(position: int, line: Any, stored_hash: Any, event_id: Any, session_i
     columns = (line, stored_hash, event_id, session_id, version)
     if tuple(map(type, columns)) != (bytes, bytes, bytes, bytes, int):
         return LogLine(position, b"", b"", "", "", 0)
-    return LogLine(position, line, stored_hash, _id_text(event_id), _id_text(session_id), version)
-
-
-def _id_text(key: bytes) -> str:
-    digits = key.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return LogLine(position, line, stored_hash, codec.id_text(event_id), codec.id_text(session_id), version)

@@ -64,6 +64,19 @@ are unique, and the hash because the seal is made of it. The rest stands in the 
 
 seal = _one_row("seal", _integer("size"), _binary("frontier"), _binary("root"))
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("session_id", LargeBinary, primary_key=True),
+    _integer("version"),
+    _binary("code"),
+    _binary("leaf_hash"),
+    _binary("state"),
+    _binary("state_hash"),
+    sqlite_strict=True,
+)
+"""``code`` tells the code that folded the state, ``leaf_hash`` the event that it goes up to."""
+
 checkpoints = Table(
     "checkpoints",
     metadata,

@@ -28,7 +28,7 @@ from domain.segments import DEFAULT_PATTERN
 from domain.session import Session
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
-from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals, MemorySnapshots
 from tests.builders import OFF, STORE_ID, CountingIds, FakeClock
 
 TESTER = Cause("tester")
@@ -50,6 +50,7 @@ class Store:
     def __init__(self) -> None:
         self.log = TestLog()
         self.agenda, self.seals, self.read_models = MemoryAgenda(), MemorySeals(), MemoryReadModels()
+        self.snapshots = MemorySnapshots()
         self.clock, self.ids = FakeClock(), CountingIds()
 
 
@@ -67,7 +68,7 @@ class App:
         self.agenda, self.seals, self.read_models = store.agenda, store.seals, store.read_models
         self.files, self.playlists = files or SegmentRoots(), playlists or PlaylistFiles()
         store_id = self.log.store_id()
-        self.sessions = Sessions(self.log, self.ids)
+        self.sessions = Sessions(self.log, self.ids, store.snapshots, every=5)
         self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker)
         self.roots = Roots(self.log, self.handler, self.files, store_id)
         self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
@@ -126,6 +127,7 @@ class App:
             self.agenda,
             self.clock,
             lambda _: None,
+            store.snapshots,
         )
 
     def project(self) -> tuple[Recorded, ...]:

@@ -33,6 +33,7 @@ def rebuild(ctx: click.Context) -> None:
     """
     with application(ctx) as app, progress("rebuilding") as advance:
         total = app.log.head()
+        app.snapshots.clear()
         app.agenda.clear()
         app.retention.catch_up()
         last = app.read_model_projector.rebuild(lambda position: advance("events", position, total))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from domain.merkle import leaf_hash
+from persistence import schema
 from tests.acceptance.command_line import Store
 
 pytestmark = pytest.mark.rule("R20")
@@ -32,7 +33,7 @@ FILES = {
     "it is a text": (lambda path: path.write_text("no database\n" * 400), "file is not a database"),
     "its schema is newer": (
         lambda path: change(path, "UPDATE alembic_version SET version_num = 'v9999'"),
-        "'v9999' is not 'v0001': this database was made by a newer Trailkeep",
+        f"'v9999' is not '{schema.HEAD}': this database was made by a newer Trailkeep",
     ),
 }
 

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
-from application.ports import Agenda, EventLog, ReadModels, Seals
+from application.ports import Agenda, EventLog, ReadModels, Seals, Snapshots
 from persistence import schema
 from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.engine import driver, open_engine
 from persistence.event_log import SqlEventLog
-from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals, MemorySnapshots
 from persistence.read_models import SqlReadModels
+from persistence.snapshots import SqlSnapshots
 
 OnAppend = Callable[[], None]
 
@@ -23,6 +24,7 @@ class Store(NamedTuple):
     seals: Seals
     agenda: Agenda
     read_models: ReadModels
+    snapshots: Snapshots
 
 
 def url_of(path: Path) -> str:
@@ -30,12 +32,18 @@ def url_of(path: Path) -> str:
 
 
 def memory_store(_: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
-    yield Store(MemoryEventLog(on_append), MemorySeals(), MemoryAgenda(), MemoryReadModels())
+    yield Store(MemoryEventLog(on_append), MemorySeals(), MemoryAgenda(), MemoryReadModels(), MemorySnapshots())
 
 
 def sqlite_store(directory: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
     with an_engine(directory / "log.db") as engine:
-        yield Store(SqlEventLog(engine, on_append), SqlSeals(engine), SqlAgenda(engine), SqlReadModels(engine))
+        yield Store(
+            SqlEventLog(engine, on_append),
+            SqlSeals(engine),
+            SqlAgenda(engine),
+            SqlReadModels(engine),
+            SqlSnapshots(engine),
+        )
 
 
 STORES: dict[str, Callable[..., Iterator[Store]]] = {"memory": memory_store, "sqlite": sqlite_store}

@@ -17,6 +17,7 @@ from domain.errors import SchemaMismatch
 from persistence import schema, tables
 from persistence.engine import open_engine, writing
 from persistence.event_log import SqlEventLog
+from tests.contract.log_events import fill
 
 ROOT = Path(__file__).parents[2]
 OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' ORDER BY type, name"
@@ -124,7 +125,21 @@ def test_processes_that_start_together_upgrade_once(path: Path, tmp_path: Path) 
         process.stdin.flush()
     said = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0]
-    assert sorted(said) == ["None\n", *["v0001\n"] * 3]
+    assert sorted(said) == ["None\n", *[f"{schema.HEAD}\n"] * 3]
+
+
+@pytest.mark.rule("R15")
+def test_r15_a_database_of_the_first_schema_keeps_its_log_and_its_guards(engine: Engine, path: Path) -> None:
+    assert alembic(path, "upgrade", "v0001").returncode == 0
+    fill(SqlEventLog(engine), 20)
+    kept = "SELECT * FROM events ORDER BY position", "SELECT * FROM store", "SELECT * FROM log_head"
+    before = [rows(engine, query) for query in kept]
+    with pytest.raises(SchemaMismatch, match="run `trailkeep db upgrade`"):
+        schema.require_head(engine)
+    assert schema.upgrade(engine) == "v0001"
+    assert [rows(engine, query) for query in kept] == before
+    assert list(SqlEventLog(engine).storage_faults()) == []
+    assert rows(engine, "SELECT count(*) FROM snapshots") == [(0,)]
 
 
 # other schemas
@@ -132,7 +147,8 @@ def test_processes_that_start_together_upgrade_once(path: Path, tmp_path: Path) 
 
 @pytest.mark.rule("R20")
 def test_r20_an_empty_database_is_not_worked_with_before_it_is_upgraded(engine: Engine) -> None:
-    with pytest.raises(SchemaMismatch, match="database schema: None is not 'v0001': run `trailkeep db upgrade`"):
+    needed = f"database schema: None is not '{schema.HEAD}': run `trailkeep db upgrade`"
+    with pytest.raises(SchemaMismatch, match=needed):
         schema.require_head(engine)
 
 
@@ -141,7 +157,8 @@ def test_r20_an_empty_database_is_not_worked_with_before_it_is_upgraded(engine: 
 def test_r20_a_database_of_a_newer_trailkeep_is_refused_and_left_alone(engine: Engine, use: Any) -> None:
     schema.upgrade(engine)
     run(engine, "UPDATE alembic_version SET version_num = 'v9999'")
-    with pytest.raises(SchemaMismatch, match="'v9999' is not 'v0001': this database was made by a newer Trailkeep"):
+    refusal = f"'v9999' is not '{schema.HEAD}': this database was made by a newer Trailkeep"
+    with pytest.raises(SchemaMismatch, match=refusal):
         use(engine)
     assert schema.current(engine) == "v9999"
 
@@ -175,9 +192,10 @@ def test_alembic_makes_the_same_database(engine: Engine, path: Path) -> None:
 
 def test_the_log_is_never_dropped_by_a_downgrade(engine: Engine, path: Path) -> None:
     schema.upgrade(engine)
+    assert alembic(path, "downgrade", "v0001").returncode == 0
     before = rows(engine, OBJECTS)
     downgrade = alembic(path, "downgrade", "base")
     assert downgrade.returncode != 0
     assert "the log is never dropped" in downgrade.stderr
     assert rows(engine, OBJECTS) == before
-    schema.require_head(engine)
+    assert schema.upgrade(engine) == "v0001"

@@ -72,6 +72,7 @@ EFFECTS = {
     "agenda.replace": "the retention projector's rows and checkpoint are committed",
     "read-models.apply": "the read models' rows and checkpoint are committed",
     "seal.save": "the seal is committed",
+    "snapshot.save": "the snapshot of a session is committed",
 }
 """Every effect, in the order in which a life meets them, and what it is."""
 

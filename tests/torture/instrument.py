@@ -31,6 +31,7 @@ from media.segment_root import SegmentRoots
 from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.event_log import SqlEventLog
 from persistence.read_models import SqlReadModels
+from persistence.snapshots import SqlSnapshots
 from tests.torture.failure_points import EFFECTS, UNNAMED
 
 _ACTS = (
@@ -47,6 +48,7 @@ _ROWS = (
     (SqlAgenda, "replace", "agenda.replace"),
     (SqlReadModels, "apply", "read-models.apply"),
     (SqlSeals, "save", "seal.save"),
+    (SqlSnapshots, "save", "snapshot.save"),
 )
 _AUDITED = {"os.remove", "os.rename", "os.link", "os.mkdir", "os.rmdir", "os.symlink", "os.truncate", "os.chmod"}
 _PLAYLIST = re.compile(r"\.?(master)?[^/]*\.m3u8(\.new)?")

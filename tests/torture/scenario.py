@@ -24,6 +24,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from unittest.mock import patch
@@ -33,6 +34,7 @@ from sqlalchemy import Engine
 
 from application.handlers import Cause
 from application.producer import Producer, ProducerSettings
+from application.sessions import Sessions
 from domain.events import Disposition, Recorded
 from domain.lifecycle import BatchState, SessionState
 from domain.segments import relative_file
@@ -164,6 +166,7 @@ class Process:
         with (
             patch("entrypoints.bootstrap.SystemClock", lambda: self.clock),
             patch("entrypoints.bootstrap.open_engine", lambda _: self._engine),
+            patch("entrypoints.bootstrap.Sessions", partial(Sessions, every=7)),
         ):
             app = App(self.place.url)
         if newest := app.log.read(after=app.log.head() - 1):

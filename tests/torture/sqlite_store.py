@@ -5,6 +5,7 @@ from sqlalchemy import Engine
 from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.event_log import SqlEventLog
 from persistence.read_models import SqlReadModels
+from persistence.snapshots import SqlSnapshots
 from tests.builders import CountingIds, FakeClock
 
 
@@ -14,4 +15,5 @@ class SqliteStore:
     def __init__(self, engine: Engine) -> None:
         self.log = SqlEventLog(engine)
         self.agenda, self.seals, self.read_models = SqlAgenda(engine), SqlSeals(engine), SqlReadModels(engine)
+        self.snapshots = SqlSnapshots(engine)
         self.clock, self.ids = FakeClock(), CountingIds()

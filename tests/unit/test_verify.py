@@ -47,6 +47,21 @@ def test_an_empty_store_is_sound(app: App) -> None:
     assert (report.ok, report.checked, report.log.root) == (True, 0, merkle.EMPTY_ROOT.hex())
 
 
+def test_a_snapshot_that_is_not_what_the_events_tell_is_found(sound: Channel) -> None:
+    """However well it hides: `rebuild` drops it."""
+    snapshots = sound.app.store.snapshots
+    kept = snapshots.load(sound.id)
+    assert kept is not None
+    snapshots.save(replace(kept, completed=kept.completed + 1))
+    report = verified(sound)
+    assert not report.ok
+    assert report.read_models == (
+        f"the snapshot of session {sound.id} is not what its events tell: run `trailkeep rebuild`",
+    )
+    snapshots.clear()
+    assert verified(sound).ok
+
+
 def test_it_tells_how_far_it_is(sound: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     """In events, and then in files."""
     monkeypatch.setattr(whole_log, "PAGE", 5)

@@ -1,0 +1,94 @@
+"""States of sessions in their table: a cache that says of itself when it must not be gone by."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+from sqlalchemy import Engine, delete, insert, literal, select
+
+from application.ports import Snapshots
+from domain.merkle import leaf_hash
+from domain.session import Session
+from persistence import codec
+from persistence.engine import driver_cursor, writing
+from persistence.tables import events
+from persistence.tables import snapshots as kept
+
+_DECODER = msgspec.json.Decoder(Session)
+
+_LOAD = """
+    SELECT s.state, s.state_hash, s.leaf_hash, s.version, e.line FROM snapshots s
+    JOIN events e ON e.session_id = s.session_id AND e.version = s.version
+    WHERE s.session_id = ? AND s.code = ?"""
+
+
+class SqlSnapshots(Snapshots):
+    """One row a session. The hash of its state tells damage; against who forges rows nothing here helps."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def load(self, session_id: str) -> Session | None:
+        """See `Snapshots.load`."""
+        if not codec.is_id(session_id):
+            return None
+        with driver_cursor(self._engine) as cursor:
+            row = cursor.execute(_LOAD, (codec.id_bytes(session_id), code())).fetchone()
+        if row is None:
+            return None
+        state, state_hash, last_hash, version, line = row
+        if not isinstance(line, bytes) or leaf_hash(line) != last_hash:
+            return None
+        if not isinstance(state, bytes) or hashlib.sha256(state).digest() != state_hash:
+            return None
+        try:
+            session = _DECODER.decode(state)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        return session if (session.session_id, session.version) == (session_id, version) else None
+
+    def save(self, session: Session) -> None:
+        """See `Snapshots.save`."""
+        state = msgspec.json.encode(session)
+        # The hash of its last event comes from the log, if that is the event that was folded.
+        row = select(
+            events.c.session_id,
+            events.c.version,
+            literal(code()),
+            events.c.leaf_hash,
+            literal(state),
+            literal(hashlib.sha256(state).digest()),
+        ).where(
+            events.c.event_id == codec.id_bytes(session.last_event_id or session.session_id),
+            events.c.session_id == codec.id_bytes(session.session_id),
+            events.c.version == session.version,
+        )
+        with writing(self._engine).begin() as connection:
+            connection.execute(delete(kept).where(kept.c.session_id == codec.id_bytes(session.session_id)))
+            connection.execute(insert(kept).from_select(list(kept.c.keys()), row))
+
+    def versions(self) -> dict[str, int]:
+        """See `Snapshots.versions`."""
+        with self._engine.connect() as connection:
+            return {
+                codec.id_text(row[0]): row[1] for row in connection.execute(select(kept.c.session_id, kept.c.version))
+            }
+
+    def clear(self) -> None:
+        """See `Snapshots.clear`."""
+        with writing(self._engine).begin() as connection:
+            connection.execute(delete(kept))
+
+
+@cache
+def code() -> bytes:
+    """A hash over the code that decides what a state is: whatever changes there, older states are not gone by."""
+    digest = hashlib.sha256()
+    for package, names in (("domain", "*"), ("persistence", "codec")):
+        for source in sorted(files(package).iterdir(), key=lambda one: one.name):
+            stem, _, ending = source.name.rpartition(".")
+            if ending == "py" and names in {"*", stem}:
+                content = source.read_bytes()
+                digest.update(f"{source.name} {len(content)}\n".encode() + content)
+    return digest.digest()
