@@ -21,7 +21,7 @@ class GroupCommit:
         self._commit = commit
         self._lock = threading.Lock()
         self._waiting: deque[_Request] = deque()
-        self._leader: _Request | None = None
+        self._busy = False
 
     def append(self, append: Append) -> int | None:
         """Commit the append, alone or with others; return the head of the log that it came after.
@@ -32,18 +32,23 @@ class GroupCommit:
             LogDamaged, StoreUnavailable: as ``commit`` does; what is wrong with one append is told to that one alone.
 
         """
-        request = _Request(append)
         with self._lock:
-            if self._leader is None:
-                self._leader = request
-            else:
-                request.turn = threading.Lock()
-                request.turn.acquire()
+            if self._busy:
+                request = _Request(append)
                 self._waiting.append(request)
+            else:
+                request, self._busy = None, True
+        if request:
+            return self._together(request)
+        try:  # nobody waits, or somebody would lead
+            return self._commit([append])[0]
+        finally:
+            self._pass_on()
+
+    def _together(self, request: "_Request") -> int | None:
         try:
-            if request.turn:
-                request.turn.acquire()
-            if not request.settled:
+            request.turn.acquire()
+            if request.leads:
                 self._lead(request)
         finally:
             if not request.settled:  # this thread was interrupted
@@ -60,10 +65,11 @@ class GroupCommit:
         finally:
             with self._lock:
                 self._waiting.extendleft(one for one in reversed(others) if not one.settled)
-                self._pass_on()
+            request.leads = False
+            self._pass_on()
             for one in others:
                 if one.settled:
-                    one.go()
+                    one.turn.release()
 
     def _settle(self, group: "Sequence[_Request]") -> None:
         try:
@@ -85,30 +91,30 @@ class GroupCommit:
         with self._lock:
             if request in self._waiting:
                 self._waiting.remove(request)
-            elif self._leader is request:
-                self._pass_on()
+        if request.leads:
+            self._pass_on()
 
     def _pass_on(self) -> None:
-        self._leader = self._waiting.popleft() if self._waiting else None
-        if self._leader:
-            self._leader.go()
+        with self._lock:
+            if self._waiting:
+                following = self._waiting.popleft()
+                following.leads = True
+                following.turn.release()
+            else:
+                self._busy = False
 
 
 class _Request:
-    """An append that a thread waits for; if it has to wait, ``turn`` is held until it is settled or has to lead."""
+    """An append that a thread waits for: ``turn`` is held until it is settled or has to lead."""
 
-    __slots__ = ("_outcome", "append", "settled", "turn")
+    __slots__ = ("_outcome", "append", "leads", "settled", "turn")
 
     def __init__(self, append: Append) -> None:
         self.append = append
-        self.settled = False
-        self.turn: threading.Lock | None = None
+        self.leads = self.settled = False
+        self.turn = threading.Lock()
+        self.turn.acquire()
         self._outcome: int | Exception | None = None
-
-    def go(self) -> None:
-        """Wake the thread that waits."""
-        assert self.turn is not None
-        self.turn.release()
 
     def settle(self, outcome: int | Exception | None) -> None:
         self._outcome, self.settled = outcome, True

@@ -21,13 +21,11 @@ class Append(msgspec.Struct, frozen=True):
     expected_version: int
 
 
-_HEAD = "SELECT coalesce((SELECT position FROM log_head), 0)"
-_VERSION = ", coalesce((SELECT max(version) FROM events WHERE session_id = ?), 0)"
-_INSERT = "INSERT INTO events (position, event_id, session_id, version, line, leaf_hash) VALUES "
-_ROW = "(?, ?, ?, ?, ?, ?)"
-
-_AT_ONCE = 32
-"""Rows of one statement. Between two statements other threads want the interpreter; in one, SQLite needs none."""
+_STATE = """
+    SELECT coalesce((SELECT position FROM log_head), 0),
+        coalesce((SELECT max(version) FROM events WHERE session_id = ?), 0)"""
+_INSERT = """
+    INSERT INTO events (position, event_id, session_id, version, line, leaf_hash) VALUES (?, ?, ?, ?, ?, ?)"""
 
 
 class Writer:
@@ -53,27 +51,22 @@ class Writer:
             StoreUnavailable: it failed, and if that was at the end, it may be committed all the same.
 
         """
-        position = 0
+        head: int = 0
+        answers: list[int | None] = []
         with self._turn:
             try:
                 cursor = self._opened().execute("BEGIN IMMEDIATE")
-                head, versions = _state(cursor, [one.rows[0][1] for one in appends])
-                answers: list[int | None] = []
-                rows: list[Row] = []
                 for one in appends:
-                    session_id = one.rows[0][1]
-                    if versions[session_id] == one.expected_version:
-                        answers.append(head + len(rows))
-                        versions[session_id] += len(one.rows)
-                        rows += one.rows
-                    else:
+                    head, version = cursor.execute(_STATE, (one.rows[0][1],)).fetchone()
+                    if version != one.expected_version:
                         answers.append(None)
-                for first in range(0, len(rows), _AT_ONCE):
-                    position = head + first + 1
-                    _insert(cursor, position, rows[first : first + _AT_ONCE])
+                        continue
+                    answers.append(head)
+                    for position, row in enumerate(one.rows, head + 1):
+                        cursor.execute(_INSERT, (position, *row))
                 cursor.execute("COMMIT")
             except driver.IntegrityError as error:
-                raise LogDamaged(position, str(error)) from error
+                raise LogDamaged(head + 1, str(error)) from error
             except DRIVER_ERRORS as error:
                 self._close()
                 raise_translated(self._engine, error)
@@ -101,18 +94,3 @@ class Writer:
     def _disposed(self, _: Engine) -> None:
         with self._turn:
             self._close()
-
-
-def _state(cursor: Any, session_ids: Sequence[bytes]) -> tuple[int, dict[bytes, int]]:
-    """The head of the log, and the versions that these sessions are at."""
-    head, versions = 0, dict[bytes, int]()
-    for first in range(0, len(session_ids), _AT_ONCE):
-        some = session_ids[first : first + _AT_ONCE]
-        head, *found = cursor.execute(_HEAD + _VERSION * len(some), some).fetchone()
-        versions.update(zip(some, found, strict=True))
-    return head, versions
-
-
-def _insert(cursor: Any, position: int, rows: Sequence[Row]) -> None:
-    values = [value for at, row in enumerate(rows, position) for value in (at, *row)]
-    cursor.execute(_INSERT + ", ".join([_ROW] * len(rows)), values)

@@ -101,7 +101,7 @@ def together(commit: Slow, those: Sequence[Append]) -> list["Future[int | None]"
             while len(queue._waiting) < number:
                 pass
         commit.let.set()
-    assert queue._leader is None
+    assert not queue._busy
     assert not queue._waiting
     return futures
 
