@@ -7,9 +7,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from domain.merkle import leaf_hash
+from entrypoints.bootstrap import App
 from persistence import schema
 from tests.acceptance.command_line import Store
 
@@ -169,3 +171,17 @@ def test_a_database_that_cannot_be_used_is_refused(sound: Store, tmp_path: Path,
     assert said in result.stderr
     assert (tmp_path / "log.db").read_bytes() == before
     assert sound.names() == files
+
+
+@pytest.mark.rule("R14")
+def test_r14_a_forged_snapshot_is_found_by_verify_and_dropped_by_rebuild(sound: Store, tmp_path: Path) -> None:
+    store = copy_of(sound, tmp_path)
+    app = App(store.database)
+    session = app.sessions.resolve("news")
+    app.snapshots.save(msgspec.structs.replace(session, completed=7))
+    app.close()
+    shown = store.invoke("verify")
+    assert shown.exit_code == 3
+    assert f"the snapshot of session {session.session_id} is not what its events tell" in " ".join(shown.output.split())
+    assert store.invoke("rebuild").exit_code == 0
+    assert store.invoke("verify").exit_code == 0
