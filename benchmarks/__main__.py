@@ -14,7 +14,7 @@ import structlog
 from rich.console import Console
 
 from benchmarks import append, latency, load, purge, replay, run, size
-from benchmarks.measure import show
+from benchmarks.measure import count_cpu_time, show
 
 SCRIPTS = {
     "append": append.measure,
@@ -37,8 +37,11 @@ SLOW = {"load-longer", "run-longer"}
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here too."
 )
-def main(figures: tuple[str, ...], json_file: Path | None) -> None:
+@click.option("--cpu", is_flag=True, help="Count the time of the processor alone, in append, replay and load.")
+def main(figures: tuple[str, ...], json_file: Path | None, *, cpu: bool) -> None:
     """Measure FIGURES, or all of them but the slow ones, each beside its peer."""
+    if cpu:
+        count_cpu_time()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))  # as the command line does
     console, measured = Console(), []
     for name in figures or [name for name in SCRIPTS if name not in SLOW]:
