@@ -9,7 +9,6 @@ from application.ports import AgendaItem, BatchRecord, LogLine, Seal, SessionSum
 from domain.errors import ConcurrencyConflict, EventIdConflict
 from domain.events import Envelope, Recorded
 from domain.merkle import EMPTY_ROOT, leaf_hash
-from domain.session import Session
 from persistence import codec
 
 
@@ -109,29 +108,6 @@ class MemoryEventLog(ports.EventLog):
         self._sessions.setdefault(row.session_id, []).append(row)
         self._ids[row.event_id] = row
         return Recorded(row.position, envelope)
-
-
-class MemorySnapshots(ports.Snapshots):
-    """The states themselves: they are frozen, and the process that made them is this one."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Session] = {}
-
-    def load(self, session_id: str) -> Session | None:
-        """See `Snapshots.load`."""
-        return self._kept.get(session_id)
-
-    def save(self, session: Session) -> None:
-        """See `Snapshots.save`."""
-        self._kept[session.session_id] = session
-
-    def versions(self) -> dict[str, int]:
-        """See `Snapshots.versions`."""
-        return {session_id: session.version for session_id, session in self._kept.items()}
-
-    def clear(self) -> None:
-        """See `Snapshots.clear`."""
-        self._kept.clear()
 
 
 class MemorySeals(ports.Seals):

@@ -1,4 +1,4 @@
-"""States of sessions in their table: a cache that says of itself when it must not be gone by."""
+"""States of sessions that were kept: a cache that says of itself when it must not be gone by."""
 
 import hashlib
 from functools import cache
@@ -79,6 +79,29 @@ class SqlSnapshots(Snapshots):
         """See `Snapshots.clear`."""
         with writing(self._engine).begin() as connection:
             connection.execute(delete(kept))
+
+
+class MemorySnapshots(Snapshots):
+    """The states themselves: they are frozen, and the process that made them is this one."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Session] = {}
+
+    def load(self, session_id: str) -> Session | None:
+        """See `Snapshots.load`."""
+        return self._kept.get(session_id)
+
+    def save(self, session: Session) -> None:
+        """See `Snapshots.save`."""
+        self._kept[session.session_id] = session
+
+    def versions(self) -> dict[str, int]:
+        """See `Snapshots.versions`."""
+        return {session_id: session.version for session_id, session in self._kept.items()}
+
+    def clear(self) -> None:
+        """See `Snapshots.clear`."""
+        self._kept.clear()
 
 
 @cache

@@ -28,7 +28,8 @@ from domain.segments import DEFAULT_PATTERN
 from domain.session import Session
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
-from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals, MemorySnapshots
+from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.snapshots import MemorySnapshots
 from tests.builders import OFF, STORE_ID, CountingIds, FakeClock
 
 TESTER = Cause("tester")

@@ -12,9 +12,9 @@ from persistence import schema
 from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.engine import driver, open_engine
 from persistence.event_log import SqlEventLog
-from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals, MemorySnapshots
+from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
 from persistence.read_models import SqlReadModels
-from persistence.snapshots import SqlSnapshots
+from persistence.snapshots import MemorySnapshots, SqlSnapshots
 
 OnAppend = Callable[[], None]
 
