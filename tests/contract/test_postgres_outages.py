@@ -15,13 +15,13 @@ from tests.contract.log_events import an_event, fill, some_events
 from tests.contract.postgres_rows import postgres_log, query
 from tests.contract.stores import closing
 from tests.postgres_databases import Databases
-from tests.postgres_server import PostgresServer
+from tests.postgres_server import NOT_DURABLE, PostgresServer
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """One of our own, to be stopped; durable, as it is killed too."""
-    server = PostgresServer()
+    """One of our own, to be stopped."""
+    server = PostgresServer(*NOT_DURABLE)
     try:
         yield server
     finally:

@@ -58,10 +58,10 @@ def recovered_for_good(store: Store) -> None:
 @pytest.mark.rule("R6", "R10", "R14")
 @pytest.mark.invariant(1, 8)
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_a_killed_run_is_recovered_and_goes_on(tmp_path: Path, seed: int) -> None:
+def test_a_killed_run_is_recovered_and_goes_on(empty_store: Store, seed: int) -> None:
     """R6, R10, R14: the moment is a number of events and a part of the time that the next one takes."""
     moment = random.Random(seed)
-    store = Store(tmp_path)
+    store = empty_store
     config = str(store.config(BATCH_SIZE))
     with store.running("run", config) as process:
         assert process.stdout is not None
@@ -88,11 +88,11 @@ def test_a_killed_run_is_recovered_and_goes_on(tmp_path: Path, seed: int) -> Non
 @pytest.mark.rule("R6", "R10", "R14")
 @pytest.mark.invariant(8)
 @pytest.mark.parametrize("step", STEPS)
-def test_a_purge_that_was_killed_is_finished_by_recovery(tmp_path: Path, step: str) -> None:
+def test_a_purge_that_was_killed_is_finished_by_recovery(empty_store: Store, tmp_path: Path, step: str) -> None:
     """R6, R10, R14: at every step no file is gone without its authorisation, and no outcome is told too early."""
     place, call, occurrence = STEPS[step]
     tracer = strace()
-    store = Store(tmp_path)
+    store = empty_store
     store.open("--wrap", "20")
     store.produce(3)
     due, kept = names_of(0, batch_size=BATCH_SIZE), names_of(1, 2, batch_size=BATCH_SIZE)
