@@ -33,7 +33,7 @@ from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.engine import file_of, open_engine
 from persistence.event_log import SqlEventLog
 from persistence.read_models import SqlReadModels
-from persistence.signals import ProcessSignal
+from persistence.signals import DatabaseSignal
 from persistence.urls import shown
 
 
@@ -44,7 +44,7 @@ class App:
         self.engine = open_engine(url)
         self.url = shown(self.engine.url)
         schema.require_head(self.engine)
-        self.signal = ProcessSignal()
+        self.signal = DatabaseSignal(self.engine)
         self.clock, self.ids = SystemClock(), Uuids()
         self.log = SqlEventLog(self.engine, on_append=self.signal.notify)
         store_id = self.log.store_id()
@@ -114,6 +114,7 @@ class App:
 
     def close(self) -> None:
         """Give the database back."""
+        self.signal.close()
         self.engine.dispose()
 
 

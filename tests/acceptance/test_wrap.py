@@ -1,6 +1,5 @@
 """Names that come again: 20 names, batches of 5, and never more than the two newest batches on disk."""
 
-
 import pytest
 
 from tests.acceptance.command_line import RENDITION, Store, names_of, of_type

@@ -1,22 +1,11 @@
 """A log in Postgres, and what somebody with another program does to its rows."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-from persistence.event_log import SqlEventLog
-from tests.contract.stores import closing
-
 COLUMNS = "event_id, session_id, version, line, leaf_hash"
 RANDOM_ID = "decode(replace(gen_random_uuid()::text, '-', ''), 'hex')"
-
-
-@contextmanager
-def postgres_log(url: str) -> Iterator[SqlEventLog]:
-    with closing(url) as engine:
-        yield SqlEventLog(engine)
 
 
 def query(url: str, statement: str, *parameters: Any) -> list[Any]:

@@ -61,6 +61,13 @@ def closing(url: str) -> Iterator[Engine]:
 
 
 @contextmanager
+def log_at(url: str) -> Iterator[SqlEventLog]:
+    """A log over a database that has the schema of the code."""
+    with closing(url) as engine:
+        yield SqlEventLog(engine)
+
+
+@contextmanager
 def a_log(path: Path) -> Iterator[SqlEventLog]:
     with an_engine(path) as engine:
         yield SqlEventLog(engine)

@@ -57,6 +57,11 @@ class TcpProxy:
         """Cut every third connection that carries the statement or so, at either place."""
         self._statement, self._random = statement, random.Random(seed)
 
+    def go_away(self) -> None:
+        """End every connection, and let none be made."""
+        self._away = True
+        self._hang_up()
+
     def come_back(self) -> None:
         """Let everything pass again."""
         self._statement, self._random, self._away = None, None, False

@@ -13,13 +13,14 @@ from persistence import codec
 from persistence.event_log import SqlEventLog, _row
 from persistence.writer import Append
 from tests.contract.log_events import a_failure, an_event, fill, session, some_events
-from tests.contract.postgres_rows import postgres_log, query
+from tests.contract.postgres_rows import query
+from tests.contract.stores import log_at
 from tests.contract.tcp_proxy import Cut, TcpProxy
 
 
 @pytest.fixture
 def log(postgres_url: str) -> Iterator[SqlEventLog]:
-    with postgres_log(postgres_url) as log:
+    with log_at(postgres_url) as log:
         yield log
 
 
@@ -92,7 +93,7 @@ def _transactions(url: str) -> int:
 @contextmanager
 def a_log_behind(url: str) -> Iterator[tuple[SqlEventLog, TcpProxy]]:
     """A log that is reached through a proxy, its connections open and one session of 2 events in it."""
-    with TcpProxy(url) as proxy, postgres_log(proxy.url) as log:
+    with TcpProxy(url) as proxy, log_at(proxy.url) as log:
         fill(log, 2)
         yield log, proxy
 
@@ -122,7 +123,7 @@ def test_r15_an_append_of_which_nobody_could_be_asked_is_recorded_once_when_it_i
         proxy.cut_at(b"append_events", cut, stay_away=True)
         with pytest.raises(StoreUnavailable):
             log.append(some_events(2, after=2), expected_version=2)
-        with postgres_log(postgres_url) as other:
+        with log_at(postgres_url) as other:
             fill(other, meanwhile, of=5)
         proxy.come_back()
         first = 3 if cut is Cut.AFTER_THE_COMMIT else 3 + meanwhile
@@ -157,7 +158,7 @@ def test_what_was_recorded_under_the_ids_by_somebody_else_is_told_after_a_cut(po
 
 @pytest.mark.rule("R15")
 def test_r15_appends_of_several_threads_survive_cuts_at_random(postgres_url: str) -> None:
-    with TcpProxy(postgres_url) as proxy, postgres_log(proxy.url) as log:
+    with TcpProxy(postgres_url) as proxy, log_at(proxy.url) as log:
         proxy.cut_now_and_then(b"append_events", seed=4)
 
         def write(of: int) -> None:

@@ -14,14 +14,15 @@ from persistence.memory import MemorySeals
 from persistence.postgres_guards import BODIES, TRIGGERS
 from persistence.read_models import SqlReadModels
 from tests.contract.log_events import an_event, fill, session
-from tests.contract.postgres_rows import postgres_log, query, tamper
+from tests.contract.postgres_rows import query, tamper
+from tests.contract.stores import log_at
 from tests.contract.test_projector_stores import a_record
 
 
 @pytest.fixture
 def log(postgres_url: str) -> Iterator[SqlEventLog]:
     """Five events of a session at positions 2 to 6, one of another at each side."""
-    with postgres_log(postgres_url) as log:
+    with log_at(postgres_url) as log:
         fill(log, 1, of=2)
         fill(log, 5, of=1)
         fill(log, 1, of=3)

@@ -9,7 +9,8 @@ from domain.errors import LogDamaged
 from persistence.engine import writing
 from persistence.event_log import SqlEventLog
 from tests.contract.log_events import fill, some_events
-from tests.contract.postgres_rows import COLUMNS, copied, postgres_log, query
+from tests.contract.postgres_rows import COLUMNS, copied, query
+from tests.contract.stores import log_at
 
 MERGE = "ON CONFLICT (session_id, version) DO UPDATE SET line = excluded.line"
 BY_POSITION = "MERGE INTO events USING (SELECT 2::bigint AS at) AS other ON position = other.at WHEN MATCHED THEN"
@@ -18,7 +19,7 @@ BY_POSITION = "MERGE INTO events USING (SELECT 2::bigint AS at) AS other ON posi
 @pytest.fixture
 def log(postgres_url: str) -> Iterator[SqlEventLog]:
     """Three events."""
-    with postgres_log(postgres_url) as log:
+    with log_at(postgres_url) as log:
         fill(log, 3)
         yield log
 
@@ -111,7 +112,7 @@ def test_r10_no_setting_of_a_database_makes_a_commit_less_than_durable(postgres_
     query(postgres_url, f"ALTER DATABASE {name} SET synchronous_commit = {setting}")
     query(postgres_url, f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
     assert query(postgres_url, "SHOW synchronous_commit") == [(setting,)]
-    with postgres_log(postgres_url) as log:
+    with log_at(postgres_url) as log:
         fill(log, 1)
         connections = [log._writer._connection, *_of_the_pool(log)]
         for connection in connections:
@@ -120,7 +121,7 @@ def test_r10_no_setting_of_a_database_makes_a_commit_less_than_durable(postgres_
 
 
 def test_a_stricter_setting_stays(postgres_url: str) -> None:
-    with postgres_log(f"{postgres_url}?options=-csynchronous_commit%3Dremote_apply") as log:
+    with log_at(f"{postgres_url}?options=-csynchronous_commit%3Dremote_apply") as log:
         fill(log, 1)
         assert log._writer._connection.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)
 

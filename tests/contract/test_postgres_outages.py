@@ -12,8 +12,8 @@ from persistence import schema
 from persistence.checkpoints import SqlAgenda
 from persistence.engine import open_engine
 from tests.contract.log_events import an_event, fill, some_events
-from tests.contract.postgres_rows import postgres_log, query
-from tests.contract.stores import closing
+from tests.contract.postgres_rows import query
+from tests.contract.stores import closing, log_at
 from tests.postgres_databases import Databases
 from tests.postgres_server import NOT_DURABLE, PostgresServer
 
@@ -47,7 +47,7 @@ STOPS = ["INT", "QUIT", "KILL"]
 def test_r15_a_log_whose_server_stops_is_unavailable_and_goes_on_when_it_is_back(
     url: str, server: PostgresServer, how: str
 ) -> None:
-    with postgres_log(url) as log:
+    with log_at(url) as log:
         fill(log, 3)
         assert log.head() == 3
         agenda = SqlAgenda(log._engine)
@@ -66,7 +66,7 @@ def test_r15_a_log_whose_server_stops_is_unavailable_and_goes_on_when_it_is_back
 @pytest.mark.parametrize("how", STOPS)
 def test_a_restart_that_nobody_saw_is_not_noticed(url: str, server: PostgresServer, how: str) -> None:
     """Connections that the server has ended are replaced before they are used, the one that appends as well."""
-    with postgres_log(url) as log:
+    with log_at(url) as log:
         fill(log, 1)
         agenda = SqlAgenda(log._engine)
         assert (log.head(), agenda.items()) == (1, [])
@@ -109,16 +109,16 @@ def test_r20_a_database_of_another_encoding_is_refused(postgres: Databases) -> N
 
 
 def test_a_server_that_only_takes_reads_is_unavailable_for_appends_and_can_be_read(postgres_url: str) -> None:
-    with postgres_log(postgres_url) as log:
+    with log_at(postgres_url) as log:
         fill(log, 2)
-    with postgres_log(f"{postgres_url}?options=-cdefault_transaction_read_only%3Don") as log:
+    with log_at(f"{postgres_url}?options=-cdefault_transaction_read_only%3Don") as log:
         with pytest.raises(StoreUnavailable, match="read-only transaction"):
             log.append([an_event(version=3)], expected_version=2)
         assert len(log.read()) == 2
 
 
 def test_a_log_that_somebody_else_keeps_locked_is_unavailable_and_loses_nothing(postgres_url: str) -> None:
-    with postgres_log(postgres_url) as log, psycopg.connect(postgres_url) as other:
+    with log_at(postgres_url) as log, psycopg.connect(postgres_url) as other:
         fill(log, 2)
         log._writer._connection.execute("SET lock_timeout = '10ms'")
         other.execute("SELECT position FROM log_head FOR UPDATE")
@@ -130,7 +130,7 @@ def test_a_log_that_somebody_else_keeps_locked_is_unavailable_and_loses_nothing(
 
 
 def test_tables_that_are_gone_are_told(postgres_url: str) -> None:
-    with postgres_log(postgres_url) as log:
+    with log_at(postgres_url) as log:
         query(postgres_url, "DROP TABLE agenda")
         with pytest.raises(StoreUnavailable, match='relation "agenda" does not exist'):
             SqlAgenda(log._engine).items()

@@ -12,7 +12,8 @@ import pytest
 from domain.events import Recorded
 from persistence.event_log import SqlEventLog
 from tests.contract.log_events import session, some_events
-from tests.contract.postgres_rows import postgres_log, query
+from tests.contract.postgres_rows import query
+from tests.contract.stores import log_at
 from tests.contract.test_postgres_commits import an_append
 
 WRITERS, EACH, LONGEST_S = 8, 60, 0.005
@@ -97,7 +98,7 @@ def a_sequence(url: str) -> Iterator[ASequence]:
 
 @pytest.mark.rule("R15")
 def test_r15_who_reads_along_with_eight_writers_sees_each_event_once_and_in_order(postgres_url: str) -> None:
-    with postgres_log(postgres_url) as log:
+    with log_at(postgres_url) as log:
         numbered = TheLog(log)
         assert read_along(postgres_url, numbered) == list(range(1, WRITERS * EACH + 1))
     for of in range(WRITERS):
