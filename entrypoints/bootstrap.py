@@ -41,9 +41,8 @@ class App:
     """Everything that commands call, joined over one database."""
 
     def __init__(self, url: str) -> None:
-        self.engine = open_engine(url)
+        self.engine = _engine_at_head(url)
         self.url = shown(self.engine.url)
-        schema.require_head(self.engine)
         self.signal = DatabaseSignal(self.engine)
         self.clock, self.ids = SystemClock(), Uuids()
         self.log = SqlEventLog(self.engine, on_append=self.signal.notify)
@@ -139,6 +138,16 @@ def opened(url: str | None, say: Callable[[str], None] = lambda _: None) -> Iter
         yield app
     finally:
         app.close()
+
+
+def _engine_at_head(url: str) -> Engine:
+    engine = open_engine(url)
+    try:
+        schema.require_head(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def prepare_embedded(url: str, say: Callable[[str], None]) -> None:

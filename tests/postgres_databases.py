@@ -31,6 +31,11 @@ class Databases:
     def url_of(self, database: str) -> str:
         return make_url(self.url).set(database=database).render_as_string(hide_password=False)
 
+    def free_name(self) -> str:
+        """A name that no database and no role has."""
+        self._count += 1
+        return f"{self._template}_{self._count}"
+
     @contextmanager
     def empty(self, how: str = "") -> Iterator[str]:
         """The URL of a database without any table; ``how`` is what CREATE DATABASE takes."""
@@ -56,8 +61,7 @@ class Databases:
 
     @contextmanager
     def _made(self, how: str) -> Iterator[str]:
-        self._count += 1
-        name = f"{self._template}_{self._count}"
+        name = self.free_name()
         self._execute(f"CREATE DATABASE {name} {how}")
         try:
             yield self.url_of(name)

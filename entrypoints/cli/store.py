@@ -63,8 +63,10 @@ def current(ctx: click.Context, as_json: bool) -> None:
     """
     engine = open_engine(ctx.find_root().params.get("database") or default_url())
     file = file_of(engine)
-    found = schema.current(engine) if file is None or file.exists() else None
-    engine.dispose()
+    try:
+        found = schema.current(engine) if file is None or file.exists() else None
+    finally:
+        engine.dispose()
     if as_json:
         print_json({"current": found, "head": schema.HEAD})
         return

@@ -65,7 +65,11 @@ class Store:
 
     def process(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """In a process of its own, to its end."""
-        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=100, check=False)
+        return self.spawn(self.command(*words))
+
+    def spawn(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
+        """Any command, to its end."""
+        return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
     @contextmanager
     def running(self, *words: str) -> "Iterator[subprocess.Popen[str]]":

@@ -86,7 +86,7 @@ def objects(engine: Engine) -> list[Any]:
     """Every table, index, trigger and function as the database tells them."""
     if engine.dialect.name == "sqlite":
         return rows(engine, SQLITE_OBJECTS)
-    return [rows(engine, query) for query in POSTGRES_OBJECTS]
+    return [rows(engine, query.replace("%", "%%")) for query in POSTGRES_OBJECTS]
 
 
 def run(engine: Engine, statement: str) -> None:
