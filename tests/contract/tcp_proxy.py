@@ -39,6 +39,8 @@ class TcpProxy:
         self._away = False
         self._random: random.Random | None = None
         self.cuts = 0
+        self.pieces = 0
+        """What clients have sent so far, in pieces: a round trip is one, unless it is long."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -81,6 +83,7 @@ class TcpProxy:
     def _to_server(self, link: "_Link") -> None:
         with contextlib.suppress(OSError):
             while piece := link.client.recv(PIECE):
+                self.pieces += 1
                 cut = self._cut_of(piece, link)
                 if cut is Cut.BEFORE_THE_SERVER:
                     break

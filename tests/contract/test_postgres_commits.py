@@ -87,6 +87,18 @@ def _transactions(url: str) -> int:
     return int(query(url, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0][0])
 
 
+def test_an_append_is_one_round_trip(postgres_url: str) -> None:
+    with TcpProxy(postgres_url) as proxy, log_at(proxy.url) as log:
+        fill(log, 10)  # by then the statement is prepared
+        for version in range(10, 20):
+            before = proxy.pieces
+            log.append(some_events(1, after=version), expected_version=version)
+            assert proxy.pieces == before + 1
+        before = proxy.pieces
+        log._writer.commit([of(number) for number in range(2, 7)])
+        assert proxy.pieces == before + 1
+
+
 # commits of which nobody knows
 
 
