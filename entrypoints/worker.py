@@ -18,7 +18,7 @@ from domain.events import Recorded
 from entrypoints.bootstrap import App
 
 POLL_S = 1.0
-"""How long the projectors sleep at most: what another process recorded is seen within this."""
+"""How long the projectors sleep at most: what another process recorded is seen within this, were its signal lost."""
 
 log = structlog.get_logger("trailkeep.worker")
 

@@ -11,7 +11,7 @@ from application.ports import Snapshots
 from domain.merkle import leaf_hash
 from domain.session import Session
 from persistence import codec
-from persistence.engine import driver_cursor, writing
+from persistence.engine import backend, driver_cursor, writing
 from persistence.tables import events
 from persistence.tables import snapshots as kept
 
@@ -20,7 +20,7 @@ _DECODER = msgspec.json.Decoder(Session)
 _LOAD = """
     SELECT s.state, s.state_hash, s.leaf_hash, s.version, e.line FROM snapshots s
     JOIN events e ON e.session_id = s.session_id AND e.version = s.version
-    WHERE s.session_id = ? AND s.code = ?"""
+    WHERE s.session_id = {0} AND s.code = {0}"""
 
 
 class SqlSnapshots(Snapshots):
@@ -28,13 +28,14 @@ class SqlSnapshots(Snapshots):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._load = _LOAD.format(backend(engine).PARAMETER)
 
     def load(self, session_id: str) -> Session | None:
         """See `Snapshots.load`."""
         if not codec.is_id(session_id):
             return None
         with driver_cursor(self._engine) as cursor:
-            row = cursor.execute(_LOAD, (codec.id_bytes(session_id), code())).fetchone()
+            row = cursor.execute(self._load, (codec.id_bytes(session_id), code())).fetchone()
         if row is None:
             return None
         state, state_hash, last_hash, version, line = row

@@ -8,7 +8,8 @@ import msgspec
 from sqlalchemy import Engine, event
 
 from domain.errors import LogDamaged
-from persistence.engine import DRIVER_ERRORS, driver, raise_translated
+from persistence.engine import driver, raise_translated
+from persistence.sqlite import ERRORS
 
 Row = tuple[bytes, bytes, int, bytes, bytes]
 """An event without its position: event_id, session_id, version, line, leaf_hash."""
@@ -67,7 +68,7 @@ class Writer:
                 cursor.execute("COMMIT")
             except driver.IntegrityError as error:
                 raise LogDamaged(head + 1, str(error)) from error
-            except DRIVER_ERRORS as error:
+            except ERRORS as error:
                 self._close()
                 raise_translated(self._engine, error)
             finally:

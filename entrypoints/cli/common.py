@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -20,6 +19,7 @@ from domain.session import Session
 from entrypoints.bootstrap import App, default_url, opened
 from entrypoints.cli.render import err, out, sentence, shown
 from entrypoints.places import unicode
+from persistence.engine import file_of, open_engine
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,8 +77,8 @@ def require_database(ctx: click.Context) -> None:
 
     """
     url = ctx.find_root().params.get("database") or default_url()
-    path = Path(url.partition(":///")[2])
-    if url.startswith("sqlite:///") and not (path.is_file() and path.stat().st_size):
+    file = file_of(open_engine(url))
+    if file and not (file.is_file() and file.stat().st_size):
         raise NotFound("database", url, "a file that holds a log; `trailkeep session open` makes one")
 
 

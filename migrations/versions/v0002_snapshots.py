@@ -17,7 +17,7 @@ def upgrade() -> None:
     op.create_table(
         "snapshots",
         sa.Column("session_id", sa.LargeBinary, primary_key=True),
-        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("version", sa.Integer().with_variant(sa.BigInteger(), "postgresql"), nullable=False),
         sa.Column("code", sa.LargeBinary, nullable=False),
         sa.Column("leaf_hash", sa.LargeBinary, nullable=False),
         sa.Column("state", sa.LargeBinary, nullable=False),

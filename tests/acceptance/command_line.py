@@ -11,6 +11,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from entrypoints.cli import main
+from persistence.engine import open_engine, writing
 
 TRAILKEEP = str(Path(sys.executable).with_name("trailkeep"))
 RENDITION = "90p"
@@ -37,9 +38,9 @@ video_kbps = 100
 class Store:
     """A database, the media root beside it, and the command line over both."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database: str | None = None) -> None:
         self.directory = directory
-        self.database = f"sqlite:///{directory / 'log.db'}"
+        self.database = database or f"sqlite:///{directory / 'log.db'}"
         self.root = directory / "media"
         self.segments = self.root / "news" / RENDITION
 
@@ -64,7 +65,11 @@ class Store:
 
     def process(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """In a process of its own, to its end."""
-        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=100, check=False)
+        return self.spawn(self.command(*words))
+
+    def spawn(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
+        """Any command, to its end."""
+        return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
     @contextmanager
     def running(self, *words: str) -> "Iterator[subprocess.Popen[str]]":
@@ -84,6 +89,16 @@ class Store:
         result = self.invoke("events", "--json")
         assert result.exit_code == 0, result.output
         return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def sql(self, statement: str) -> None:
+        """What somebody with another program does to the database."""
+        engine = open_engine(self.database)
+        with writing(engine).begin() as connection:
+            connection.exec_driver_sql(statement)
+        engine.dispose()
+
+    def drop_guard(self, trigger: str) -> None:
+        self.sql(f"DROP TRIGGER {trigger}" + (" ON events" if self.database.startswith("postgres") else ""))
 
     def names(self) -> set[str]:
         """The segment files on disk."""

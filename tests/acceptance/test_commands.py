@@ -35,15 +35,15 @@ VERIFY = {"ok", "checked", "lost", "orphans", "superseded", "changed", "log"}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(empty_store: Store) -> Store:
     """A session of batches of 2, opened, nothing made."""
-    made = Store(tmp_path)
+    made = empty_store
     made.open("--wrap", "20")
     return made
 
 
-def test_opening_a_session_answers_its_id_and_channel(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_opening_a_session_answers_its_id_and_channel(empty_store: Store) -> None:
+    store = empty_store
     words = ("session", "open", "news", "--root", str(store.root), "--batch-size", "4", "--rendition", "a")
     opened = store.answer(*words, "--rendition", "b", "--playlist-window", "12")
     assert opened["channel"] == "news"
@@ -165,9 +165,9 @@ def test_a_name_that_is_no_text_is_explained_as_verify_tells_it(store: Store) ->
     assert store.answer("explain", str(odd))["status"] == "unknown"
 
 
-def test_explain_knows_the_playlists_and_the_marker(tmp_path: Path) -> None:
+def test_explain_knows_the_playlists_and_the_marker(empty_store: Store) -> None:
     """R8: the files that no event names, and that are Trailkeep's all the same."""
-    store = Store(tmp_path)
+    store = empty_store
     store.open("--wrap", "20")
     store.produce(1)
     for path in (store.root / "news" / "master.m3u8", store.segments / f"{RENDITION}.m3u8"):
@@ -233,9 +233,9 @@ def test_the_help_of_a_command_has_an_example_of_it(words: tuple[str, ...]) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_a_run_in_order(empty_store: Store, tmp_path: Path, number: signal.Signals) -> None:
     """The running batch is recorded as failed, its ffmpeg is ended, and the exit code is 0."""
-    store = Store(tmp_path)
+    store = empty_store
     config = store.config(2)
     config.write_text(config.read_text().replace("batch_size = 2", "batch_size = 500").replace("wrap = 20", "wrap = 0"))
     with store.running("run", str(config)) as process:
@@ -255,8 +255,8 @@ def told(line: str) -> int:
     return int(line.split(maxsplit=1)[0])
 
 
-def test_a_run_tells_every_event_once_from_the_opening_on(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+def test_a_run_tells_every_event_once_from_the_opening_on(empty_store: Store) -> None:
+    store = empty_store
     first = store.invoke("run", str(store.config(2)), "--batches", "3")
     assert first.exit_code == 0, first.output
     lines = first.stdout.splitlines()
@@ -265,9 +265,9 @@ def test_a_run_tells_every_event_once_from_the_opening_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.rule("R14")
-def test_a_run_tells_what_recovery_recorded_once(tmp_path: Path) -> None:
+def test_a_run_tells_what_recovery_recorded_once(empty_store: Store) -> None:
     """R14: a crash left a batch open; its end is the first thing that is told."""
-    store = Store(tmp_path)
+    store = empty_store
     config = str(store.config(2))
     assert store.invoke("run", config, "--batches", "1").exit_code == 0
     left_open(store)
@@ -287,9 +287,11 @@ def left_open(store: Store) -> None:
 
 
 @pytest.mark.rule("R17")
-def test_a_run_without_its_disk_makes_nothing_in_its_place_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+def test_a_run_without_its_disk_makes_nothing_in_its_place_and_goes_on_when_it_is_back(
+    empty_store: Store, tmp_path: Path
+) -> None:
     """R17: also not for the batch that a crash left open."""
-    store = Store(tmp_path)
+    store = empty_store
     config = str(store.config(2))
     assert store.invoke("run", config, "--batches", "1").exit_code == 0
     left_open(store)

@@ -1,8 +1,6 @@
 """`root` and `purge`: what stops purging until a person has looked, as that person types it."""
 
 import shutil
-import sqlite3
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +11,9 @@ SIZE = 4
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(empty_store: Store) -> Store:
     """Three batches: the first is due, and nobody has purged it."""
-    store = Store(tmp_path)
+    store = empty_store
     store.open("--wrap", "20", batch_size=SIZE)
     store.produce(3)
     return store
@@ -74,10 +72,10 @@ def test_a_lost_marker_is_made_again_by_a_person_who_says_why(store: Store) -> N
 @pytest.mark.rule("R16", "R17")
 @pytest.mark.invariant(9)
 def test_a_flush_that_failed_before_the_first_session_was_opened_is_ended_by_a_person(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R16, R17: or nobody could ever open one there."""
-    store = Store(tmp_path)
+    store = empty_store
     words = ("session", "open", "news", "--root", str(store.root), "--batch-size", "2")
     with monkeypatch.context() as patch:
         patch.setattr("media.directories.flush", fail_to_flush)
@@ -146,26 +144,22 @@ def test_a_plan_that_the_disk_has_left_behind_is_replaced_by_a_new_one(store: St
 @pytest.mark.rule("R15")
 def test_a_damaged_log_stops_purging_before_the_first_unlink(store: Store) -> None:
     """R15: nothing is deleted on the word of a damaged log, wherever the damage is."""
-    with sqlite3.connect(store.directory / "log.db") as connection:
-        connection.execute("DROP TRIGGER events_are_not_updated")
-        connection.execute("UPDATE events SET line = CAST(replace(line, 'cli', 'CLI') AS BLOB) WHERE position = 2")
-    connection.close()
+    store.drop_guard("events_are_not_updated")
+    store.sql("UPDATE events SET leaf_hash = event_id WHERE position = 2")
     damaged = store.invoke("project")
     assert damaged.exit_code == 1
     assert "log position 2" in damaged.output
     assert store.names() == due_and_kept()
 
 
-def test_damage_that_a_run_comes_upon_stops_its_purging_but_not_its_batches(tmp_path: Path) -> None:
+def test_damage_that_a_run_comes_upon_stops_its_purging_but_not_its_batches(empty_store: Store) -> None:
     """The first purge examines the whole log, and what guards it."""
-    store = Store(tmp_path)
+    store = empty_store
     store.answer("session", "open", "other", "--root", str(store.root), "--batch-size", "2")
     store.answer("session", "close", "other")
     config = str(store.config(2))
     assert store.process("run", config, "--batches", "2").returncode == 0
-    with sqlite3.connect(store.directory / "log.db") as connection:
-        connection.execute("DROP TRIGGER events_are_not_updated")
-    connection.close()
+    store.drop_guard("events_are_not_updated")
     went_on = store.process("run", config, "--batches", "2")
     assert went_on.returncode == 1
     assert "purging stops" in went_on.stderr

@@ -13,9 +13,9 @@ WHY = "left over from a test encoder"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(empty_store: Store) -> Store:
     """Two batches of two."""
-    made = Store(tmp_path)
+    made = empty_store
     made.open()
     made.produce(2)
     return made
@@ -219,8 +219,10 @@ def test_a_repair_that_was_killed_is_finished_by_recover(store: Store, monkeypat
 @pytest.mark.rule("R20")
 @pytest.mark.parametrize("words", [("verify",), ("repair", "orphans"), ("repair", "lost")])
 @pytest.mark.parametrize("lost", ["gone", "emptied"])
-def test_a_database_that_is_lost_is_not_made_anew(store: Store, words: tuple[str, ...], lost: str) -> None:
+def test_a_database_that_is_lost_is_not_made_anew(tmp_path: Path, words: tuple[str, ...], lost: str) -> None:
     """R20: an empty one would agree with everything."""
+    store = Store(tmp_path)
+    store.open()
     path = store.directory / "log.db"
     for file in store.directory.glob("log.db*"):
         file.unlink()

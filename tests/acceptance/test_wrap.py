@@ -1,7 +1,5 @@
 """Names that come again: 20 names, batches of 5, and never more than the two newest batches on disk."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.acceptance.command_line import RENDITION, Store, names_of, of_type
@@ -10,9 +8,9 @@ BATCH_SIZE, BATCHES = 5, 13
 
 
 @pytest.mark.rule("R2", "R3", "R5")
-def test_after_each_batch_exactly_the_two_newest_are_on_disk(tmp_path: Path) -> None:
+def test_after_each_batch_exactly_the_two_newest_are_on_disk(empty_store: Store) -> None:
     """R2, R3, R5: the names wrap three times, with a real ffmpeg."""
-    store = Store(tmp_path)
+    store = empty_store
     config = str(store.config(BATCH_SIZE))
     for batch in range(BATCHES):
         result = store.invoke("run", config, "--batches", "1")
@@ -22,9 +20,9 @@ def test_after_each_batch_exactly_the_two_newest_are_on_disk(tmp_path: Path) -> 
 
 
 @pytest.mark.rule("R2", "R3", "R5")
-def test_a_run_in_one_go_ends_with_the_two_newest_batches(tmp_path: Path) -> None:
+def test_a_run_in_one_go_ends_with_the_two_newest_batches(empty_store: Store) -> None:
     """R2, R3, R5: production never waits for a name, and each purge follows the batch that made it due."""
-    store = Store(tmp_path)
+    store = empty_store
     done = store.process("run", str(store.config(BATCH_SIZE)), "--batches", str(BATCHES))
     assert done.returncode == 0, done.stderr
     assert store.names() == names_of(BATCHES - 2, BATCHES - 1, batch_size=BATCH_SIZE)
@@ -44,9 +42,9 @@ def test_a_run_in_one_go_ends_with_the_two_newest_batches(tmp_path: Path) -> Non
 
 
 @pytest.mark.rule("R5")
-def test_without_a_projector_generation_stops_at_the_first_name_in_use(tmp_path: Path) -> None:
+def test_without_a_projector_generation_stops_at_the_first_name_in_use(empty_store: Store) -> None:
     """R5: refused with a reason, nothing is overwritten, and it goes on once the projector did its work."""
-    store = Store(tmp_path)
+    store = empty_store
     store.open("--wrap", "20", batch_size=BATCH_SIZE)
     store.produce(4)
     before = {path.name: path.read_text() for path in store.segments.glob("*.ts")}
@@ -65,9 +63,9 @@ def test_without_a_projector_generation_stops_at_the_first_name_in_use(tmp_path:
 
 
 @pytest.mark.rule("R11")
-def test_a_file_that_replaced_a_due_one_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_replaced_a_due_one_is_left_alone(empty_store: Store) -> None:
     """R11: identity, not name: the outcome calls it superseded."""
-    store = Store(tmp_path)
+    store = empty_store
     store.open("--wrap", "20", batch_size=BATCH_SIZE)
     store.produce(3)
     name = min(names_of(0, batch_size=BATCH_SIZE))

@@ -37,28 +37,42 @@ def memory_store(_: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
 
 def sqlite_store(directory: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
     with an_engine(directory / "log.db") as engine:
-        yield Store(
-            SqlEventLog(engine, on_append),
-            SqlSeals(engine),
-            SqlAgenda(engine),
-            SqlReadModels(engine),
-            SqlSnapshots(engine),
-        )
+        yield a_store(engine, on_append)
 
 
-STORES: dict[str, Callable[..., Iterator[Store]]] = {"memory": memory_store, "sqlite": sqlite_store}
-"""A further backend joins the whole suite by one line here."""
+def a_store(engine: Engine, on_append: OnAppend | None = None) -> Store:
+    return Store(
+        SqlEventLog(engine, on_append),
+        SqlSeals(engine),
+        SqlAgenda(engine),
+        SqlReadModels(engine),
+        SqlSnapshots(engine),
+    )
 
 
 @contextmanager
 def an_engine(path: Path) -> Iterator[Engine]:
     """An engine over a database with the schema of the code."""
-    engine = open_engine(url_of(path))
-    try:
+    with closing(url_of(path)) as engine:
         schema.upgrade(engine)
+        yield engine
+
+
+@contextmanager
+def closing(url: str) -> Iterator[Engine]:
+    """An engine over a database as it is."""
+    engine = open_engine(url)
+    try:
         yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def log_at(url: str) -> Iterator[SqlEventLog]:
+    """A log over a database that has the schema of the code."""
+    with closing(url) as engine:
+        yield SqlEventLog(engine)
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +16,65 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from domain.errors import SchemaMismatch
-from persistence import schema, tables
+from persistence import postgres_guards, schema, tables
 from persistence.engine import open_engine, writing
 from persistence.event_log import SqlEventLog
 from tests.contract.log_events import fill
+from tests.postgres_databases import Databases
 
 ROOT = Path(__file__).parents[2]
-OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' ORDER BY type, name"
+SQLITE_OBJECTS = """
+    SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' ORDER BY type, name"""
+POSTGRES_OBJECTS = (
+    """SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default, collation_name
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'alembic%'
+    ORDER BY table_name, ordinal_position""",
+    """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE 'alembic%' ORDER BY 1, 2""",
+    """SELECT indexname, indexdef FROM pg_indexes
+    WHERE schemaname = 'public' AND tablename NOT LIKE 'alembic%' ORDER BY indexname""",
+    """SELECT tgname, pg_get_triggerdef(oid), tgenabled::text FROM pg_trigger
+    WHERE NOT tgisinternal ORDER BY tgname""",
+    """SELECT proname, pg_get_functiondef(oid), proacl::text FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace ORDER BY proname""",
+    "SELECT count(*) FROM pg_class WHERE relkind = 'S'",
+)
+
+V0001_ON_SQLITE = "8dc954e8b2a4e10bcb8c434db9fe0283ec0d2c431bf2569a7a42e06f0609ffbe"
+"""SHA-256 of what the first release made."""
+
+NewUrl = Callable[[], str]
+"""Gives the URL of one more empty database."""
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{path}")
+def opened(url: str) -> Iterator[Engine]:
+    engine = open_engine(url)
     try:
         yield engine
     finally:
         engine.dispose()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "log.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewUrl]:
+    with ExitStack() as ending:
+        if request.param == "sqlite":
+            numbers = count(1)
+            yield lambda: f"sqlite:///{tmp_path / f'{next(numbers)}.db'}"
+        else:
+            postgres: Databases = request.getfixturevalue("postgres")
+            yield lambda: ending.enter_context(postgres.empty())
 
 
 @pytest.fixture
-def engine(path: Path) -> Iterator[Engine]:
-    with opened(path) as engine:
+def url(new_url: NewUrl) -> str:
+    return new_url()
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    with opened(url) as engine:
         yield engine
 
 
@@ -48,30 +83,57 @@ def rows(engine: Engine, query: str) -> list[Any]:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
+def objects(engine: Engine) -> list[Any]:
+    """Every table, index, trigger and function as the database tells them."""
+    if engine.dialect.name == "sqlite":
+        return rows(engine, SQLITE_OBJECTS)
+    return [rows(engine, query.replace("%", "%%")) for query in POSTGRES_OBJECTS]
+
+
 def run(engine: Engine, statement: str) -> None:
     with writing(engine).begin() as connection:
         connection.exec_driver_sql(statement)
 
 
-def alembic(path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "TRAILKEEP_DATABASE_URL": f"sqlite:///{path}"}
+def alembic(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "TRAILKEEP_DATABASE_URL": url}
     command = [sys.executable, "-m", "alembic", *arguments]
     return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
-def test_an_upgraded_database_has_the_tables_indexes_and_triggers_of_the_code(engine: Engine, tmp_path: Path) -> None:
+def test_an_upgraded_database_has_the_tables_indexes_and_triggers_of_the_code(engine: Engine, new_url: NewUrl) -> None:
     schema.upgrade(engine)
-    with opened(tmp_path / "fresh.db") as fresh:
+    with opened(new_url()) as fresh:
         with writing(fresh).begin() as connection:
             tables.metadata.create_all(connection)
-        assert rows(engine, OBJECTS) == rows(fresh, OBJECTS)
+        assert objects(engine) == objects(fresh)
 
 
 def test_every_trigger_is_there_at_the_head(engine: Engine) -> None:
     schema.upgrade(engine)
-    names = [name for (name,) in rows(engine, "SELECT name FROM sqlite_master WHERE type = 'trigger'")]
-    assert sorted(names) == sorted(tables.TRIGGERS)
+    if engine.dialect.name == "sqlite":
+        names = rows(engine, "SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        there: Iterable[str] = tables.TRIGGERS
+    else:
+        names = rows(engine, "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")
+        there = postgres_guards.TRIGGERS
+    assert sorted(name for (name,) in names) == sorted(there)
     assert len(names) == 4
+
+
+def test_every_function_is_there_at_the_head_and_nobody_may_call_it_yet(postgres_url: str) -> None:
+    may = "has_function_privilege('public', oid, 'EXECUTE')"
+    own = "SELECT oid::regprocedure::text, {} FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    with opened(postgres_url) as engine:
+        found = dict(rows(engine, own.format(may)))
+    assert found == {name.replace(", ", ","): False for name in postgres_guards.BODIES}
+
+
+def test_the_frozen_schema_of_sqlite_is_what_it_was(tmp_path: Path) -> None:
+    """Databases are out there that v0001 made: it may not make others."""
+    with opened(f"sqlite:///{tmp_path / 'log.db'}") as engine:
+        schema.upgrade(engine)
+        assert sha256(repr(objects(engine)).encode()).hexdigest() == V0001_ON_SQLITE
 
 
 def test_the_revisions_that_the_code_knows_are_the_steps_that_there_are() -> None:
@@ -89,26 +151,26 @@ def test_an_empty_database_is_upgraded_to_the_head(engine: Engine) -> None:
 
 def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:
     schema.upgrade(engine)
-    before = rows(engine, OBJECTS), SqlEventLog(engine).store_id()
+    before = objects(engine), SqlEventLog(engine).store_id()
     assert schema.upgrade(engine) == schema.HEAD
-    assert (rows(engine, OBJECTS), SqlEventLog(engine).store_id()) == before
+    assert (objects(engine), SqlEventLog(engine).store_id()) == before
 
 
-def test_two_databases_have_two_store_ids(engine: Engine, tmp_path: Path) -> None:
+def test_two_databases_have_two_store_ids(engine: Engine, new_url: NewUrl) -> None:
     schema.upgrade(engine)
-    with opened(tmp_path / "other.db") as other:
+    with opened(new_url()) as other:
         schema.upgrade(other)
         assert SqlEventLog(other).store_id() != SqlEventLog(engine).store_id()
 
 
-def test_processes_that_start_together_upgrade_once(path: Path, tmp_path: Path) -> None:
+def test_processes_that_start_together_upgrade_once(url: str, tmp_path: Path) -> None:
     start = (
         "import sys; from persistence import schema; from persistence.engine import open_engine\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "engine = open_engine(sys.argv[1]); print(schema.upgrade(engine)); schema.require_head(engine)\n"
         "engine.dispose()"
     )
-    command = [sys.executable, "-c", start, f"sqlite:///{path}"]
+    command = [sys.executable, "-c", start, url]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     processes = [
         subprocess.Popen(
@@ -168,34 +230,34 @@ def test_r20_a_database_of_a_newer_trailkeep_is_refused_and_left_alone(engine: E
 @pytest.mark.parametrize("table", ["songs", "alembic_version"])
 def test_r20_a_database_of_another_program_is_refused_and_left_alone(engine: Engine, use: Any, table: str) -> None:
     run(engine, f"CREATE TABLE {table} (version_num TEXT)")
-    before = rows(engine, OBJECTS)
+    before = objects(engine)
     with pytest.raises(SchemaMismatch, match=rf"tables of another program \({table}\)"):
         use(engine)
-    assert rows(engine, OBJECTS) == before
+    assert objects(engine) == before
 
 
 # Alembic's own command line, in a checkout
 
 
-def test_alembic_finds_nothing_to_change_after_an_upgrade(engine: Engine, path: Path) -> None:
+def test_alembic_finds_nothing_to_change_after_an_upgrade(engine: Engine, url: str) -> None:
     schema.upgrade(engine)
-    check = alembic(path, "check")
+    check = alembic(url, "check")
     assert check.returncode == 0, check.stderr
     assert "No new upgrade operations detected" in check.stdout + check.stderr
 
 
-def test_alembic_makes_the_same_database(engine: Engine, path: Path) -> None:
-    assert alembic(path, "upgrade", "head").returncode == 0
+def test_alembic_makes_the_same_database(engine: Engine, url: str) -> None:
+    assert alembic(url, "upgrade", "head").returncode == 0
     schema.require_head(engine)
     assert len(SqlEventLog(engine).store_id()) == 36
 
 
-def test_the_log_is_never_dropped_by_a_downgrade(engine: Engine, path: Path) -> None:
+def test_the_log_is_never_dropped_by_a_downgrade(engine: Engine, url: str) -> None:
     schema.upgrade(engine)
-    assert alembic(path, "downgrade", "v0001").returncode == 0
-    before = rows(engine, OBJECTS)
-    downgrade = alembic(path, "downgrade", "base")
+    assert alembic(url, "downgrade", "v0001").returncode == 0
+    before = objects(engine)
+    downgrade = alembic(url, "downgrade", "base")
     assert downgrade.returncode != 0
     assert "the log is never dropped" in downgrade.stderr
-    assert rows(engine, OBJECTS) == before
+    assert objects(engine) == before
     assert schema.upgrade(engine) == "v0001"

@@ -1,0 +1,3 @@
+from tests.acceptance.conftest import empty_store
+
+__all__ = ["empty_store"]
