@@ -83,7 +83,7 @@ def test_a_flush_that_failed_before_the_first_session_was_opened_is_ended_by_a_p
     held = store.invoke(*words)
     assert held.exit_code == 4
     assert f"trailkeep root trust {store.root}" in held.stderr
-    assert store.invoke("root", "trust", str(tmp_path / "elsewhere"), "--reason", "looked").exit_code == 1
+    assert store.invoke("root", "trust", str(store.root.with_name("elsewhere")), "--reason", "looked").exit_code == 1
     assert store.invoke("root", "trust", str(store.root), "--reason", "a cable was loose").exit_code == 0
     assert store.invoke(*words).exit_code == 0
     assert [event["type"] for event in store.events()] == ["RootSuspected", "RootTrusted", "SessionOpened"]

@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from domain.errors import SchemaMismatch
+from domain.merkle import leaf_hash
 from persistence import postgres_guards, schema, tables
+from persistence.codec import encode_append, id_bytes
 from persistence.engine import open_engine, writing
 from persistence.event_log import SqlEventLog
-from tests.contract.log_events import fill
+from tests.contract.log_events import some_events
 from tests.postgres_databases import Databases
 
 ROOT = Path(__file__).parents[2]
@@ -131,8 +133,9 @@ def test_every_function_is_there_at_the_head_and_nobody_may_call_it_yet(postgres
 
 def test_the_frozen_schema_of_sqlite_is_what_it_was(tmp_path: Path) -> None:
     """Databases are out there that v0001 made: it may not make others."""
-    with opened(f"sqlite:///{tmp_path / 'log.db'}") as engine:
-        schema.upgrade(engine)
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    assert alembic(url, "upgrade", "v0001").returncode == 0
+    with opened(url) as engine:
         assert sha256(repr(objects(engine)).encode()).hexdigest() == V0001_ON_SQLITE
 
 
@@ -191,9 +194,9 @@ def test_processes_that_start_together_upgrade_once(url: str, tmp_path: Path) ->
 
 
 @pytest.mark.rule("R15")
-def test_r15_a_database_of_the_first_schema_keeps_its_log_and_its_guards(engine: Engine, path: Path) -> None:
-    assert alembic(path, "upgrade", "v0001").returncode == 0
-    fill(SqlEventLog(engine), 20)
+def test_r15_a_database_of_the_first_schema_keeps_its_log_and_its_guards(engine: Engine, url: str) -> None:
+    assert alembic(url, "upgrade", "v0001").returncode == 0
+    fill_as_it_was(engine, 20)
     kept = "SELECT * FROM events ORDER BY position", "SELECT * FROM store", "SELECT * FROM log_head"
     before = [rows(engine, query) for query in kept]
     with pytest.raises(SchemaMismatch, match="run `trailkeep db upgrade`"):
@@ -202,6 +205,25 @@ def test_r15_a_database_of_the_first_schema_keeps_its_log_and_its_guards(engine:
     assert [rows(engine, query) for query in kept] == before
     assert list(SqlEventLog(engine).storage_faults()) == []
     assert rows(engine, "SELECT count(*) FROM snapshots") == [(0,)]
+
+
+def fill_as_it_was(engine: Engine, count: int) -> None:
+    """Append without the code of today, which goes by the schema of today."""
+    columns = "position, event_id, session_id, version, line, leaf_hash"
+    row = text(
+        f"INSERT INTO events ({columns}) VALUES (:position, :event_id, :session_id, :version, :line, :leaf_hash)"
+    )
+    for position, (line, envelope) in enumerate(encode_append(some_events(count), 0), 1):
+        told = {
+            "position": position,
+            "event_id": id_bytes(envelope.event_id),
+            "session_id": id_bytes(envelope.session_id),
+            "version": envelope.version,
+            "line": line,
+            "leaf_hash": leaf_hash(line),
+        }
+        with writing(engine).begin() as connection:
+            connection.execute(row, told)
 
 
 # other schemas
