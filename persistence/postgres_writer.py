@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import Engine, event
 
 from domain.errors import LogDamaged
-from persistence.engine import raise_translated
+from persistence.engine import own_connection, raise_translated
 from persistence.postgres import is_lost
 from persistence.writer import Append
 
@@ -65,9 +65,7 @@ class PostgresWriter:
 
     def _opened(self) -> Any:
         if self._connection is None:
-            pooled = self._engine.raw_connection()
-            pooled.detach()
-            self._connection = pooled.dbapi_connection
+            self._connection = own_connection(self._engine)
         return self._connection
 
     def _close(self) -> None:
