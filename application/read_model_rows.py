@@ -146,7 +146,8 @@ def _batch_completed(record: BatchRecord, recorded: Recorded, event: BatchComple
 
 
 def _batch_failed(record: BatchRecord, recorded: Recorded, event: BatchFailed) -> BatchRecord:
-    return replace(record, state=BatchState.FAILED, outcome=event.reason)
+    told = event.reason.replace("\0", "\N{REPLACEMENT CHARACTER}")  # not every database keeps a zero in its text
+    return replace(record, state=BatchState.FAILED, outcome=told)
 
 
 def _purge_issued(record: BatchRecord, recorded: Recorded, event: PurgeIssued) -> BatchRecord:

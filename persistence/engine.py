@@ -1,6 +1,6 @@
 """From a database URL to an engine whose every connection is durable and whose every failure is an error of ours."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -12,7 +12,16 @@ from persistence import sqlite
 from persistence.sqlite import driver
 from persistence.urls import RULE, parse, unavailable
 
-__all__ = ["backend", "driver", "driver_cursor", "file_of", "open_engine", "raise_translated", "writing"]
+__all__ = [
+    "backend",
+    "driver",
+    "driver_cursor",
+    "file_of",
+    "open_engine",
+    "own_connection",
+    "raise_translated",
+    "writing",
+]
 
 
 class Backend(Protocol):
@@ -35,6 +44,10 @@ class Backend(Protocol):
 
     def begin(self, connection: Connection, *, writing: bool) -> None:
         """Begin a transaction; with the write lock, if it is going to write."""
+        ...
+
+    def watch(self, connection: Any, notify: Callable[[], None], ending: int) -> None:
+        """Call ``notify`` whenever the log may have grown, until the other end of ``ending``, a pipe, is closed."""
         ...
 
     def is_outage(self, error: BaseException) -> bool:
@@ -108,6 +121,21 @@ def driver_cursor(engine: Engine) -> Iterator[Any]:
             connection.close()
     except errors as error:
         raise_translated(engine, error)
+
+
+def own_connection(engine: Engine) -> Any:
+    """A connection of the driver, for who keeps it and closes it: the pool knows nothing of it.
+
+    Raises:
+        StoreUnavailable: there is none to be had.
+
+    """
+    try:
+        pooled = engine.raw_connection()
+    except backend(engine).ERRORS as error:
+        raise_translated(engine, error)
+    pooled.detach()
+    return pooled.dbapi_connection
 
 
 def raise_translated(engine: Engine, error: Exception) -> NoReturn:

@@ -1,6 +1,7 @@
 """What is Postgres's own: the driver, what makes a connection durable, and which errors are about the server."""
 
 import select
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError
 
 from domain.errors import Invalid
+from persistence.postgres_guards import CHANNEL
 from persistence.urls import shown, unavailable
 
 ERRORS: tuple[type[Exception], ...] = (psycopg.Error,)
@@ -103,6 +105,18 @@ def begin(connection: Connection, *, writing: bool) -> None:
     connection.exec_driver_sql("BEGIN")
     if writing:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+
+
+def watch(connection: Any, notify: Callable[[], None], ending: int) -> None:
+    """See `persistence.engine.Backend.watch`: a hint, for one that is lost costs only a poll."""
+    waiting = select.poll()
+    connection.execute(f"LISTEN {CHANNEL}")
+    notify()  # of what was appended while nobody listened
+    waiting.register(ending, select.POLLIN)
+    waiting.register(connection.fileno(), select.POLLIN)
+    while ending not in dict(waiting.poll()):
+        if list(connection.notifies(timeout=0)):
+            notify()
 
 
 def is_outage(error: BaseException) -> bool:

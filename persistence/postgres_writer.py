@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy import Engine, event
 
 from domain.errors import LogDamaged
-from persistence.engine import raise_translated
+from persistence.engine import own_connection, raise_translated
 from persistence.postgres import is_lost
 from persistence.writer import Append
 
@@ -39,13 +39,14 @@ class PostgresWriter:
             try:
                 if self._connection is not None and is_lost(self._connection):
                     self._close()
+                connection = self._opened()
                 try:
-                    return self._call(arguments)
+                    return _call(connection, arguments)
                 except psycopg.OperationalError as error:
-                    if not self._is_end(error):
+                    if not _is_end(connection, error):
                         raise
                     self._close()
-                    return self._call(arguments)
+                    return _call(self._opened(), arguments)
             except psycopg.IntegrityError as error:
                 raise LogDamaged(self._head() + 1, error.diag.message_primary or str(error)) from error
             except psycopg.Error as error:
@@ -55,10 +56,6 @@ class PostgresWriter:
                 self._close()  # interrupted: what the connection is in the middle of is nobody's concern any more
                 raise
 
-    def _call(self, arguments: Sequence[list[Any]]) -> list[int | None]:
-        heads: list[int | None] = self._opened().execute(_APPEND, arguments).fetchone()[0]
-        return heads
-
     def _head(self) -> int:
         try:
             row = self._opened().execute("SELECT position FROM log_head").fetchone()
@@ -66,16 +63,9 @@ class PostgresWriter:
             raise_translated(self._engine, error)
         return row[0] if row else 0
 
-    def _is_end(self, error: psycopg.OperationalError) -> bool:
-        """Whether an error was the end of the connection; a server that stops may tell so before it hangs up."""
-        told = isinstance(error, psycopg.errors.AdminShutdown | psycopg.errors.CrashShutdown)
-        return told or self._connection is None or self._connection.closed
-
     def _opened(self) -> Any:
         if self._connection is None:
-            pooled = self._engine.raw_connection()
-            pooled.detach()
-            self._connection = pooled.dbapi_connection
+            self._connection = own_connection(self._engine)
         return self._connection
 
     def _close(self) -> None:
@@ -86,6 +76,16 @@ class PostgresWriter:
     def _disposed(self, _: Engine) -> None:
         with self._turn:
             self._close()
+
+
+def _call(connection: Any, arguments: Sequence[list[Any]]) -> list[int | None]:
+    heads: list[int | None] = connection.execute(_APPEND, arguments).fetchone()[0]
+    return heads
+
+
+def _is_end(connection: Any, error: psycopg.OperationalError) -> bool:
+    """Whether an error was the end of the connection; a server that stops may tell so before it hangs up."""
+    return connection.closed or isinstance(error, psycopg.errors.AdminShutdown | psycopg.errors.CrashShutdown)
 
 
 def _arguments(appends: Sequence[Append]) -> tuple[list[Any], ...]:

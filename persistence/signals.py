@@ -1,15 +1,19 @@
 """The signals that wake the readers of a log: of appends in their own process, and of those in others."""
 
 import os
+import select
 import threading
-from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import Any
 
 from sqlalchemy import Engine
 
 from application.ports import Signal
+from domain.errors import StoreUnavailable
+from persistence.engine import backend, own_connection, raise_translated
 
-Watch = Callable[[Engine, Callable[[], None], int], None]
-"""Calls the function whenever the log may have grown, until the file descriptor is closed at its other end."""
+AGAIN_MS = 500
+"""After an error: until the database is watched again."""
 
 
 class ProcessSignal(Signal):
@@ -57,8 +61,7 @@ class DatabaseSignal(ProcessSignal):
         with self._lock:
             if self._watcher is None:
                 ending, self._end = os.pipe()
-                arguments = (_watch_of(self._engine), ending)
-                self._watcher = threading.Thread(target=self._run, args=arguments, name="watcher", daemon=True)
+                self._watcher = threading.Thread(target=self._watch, args=(ending,), name="watcher", daemon=True)
                 self._watcher.start()
         super().wait(timeout)
 
@@ -70,16 +73,20 @@ class DatabaseSignal(ProcessSignal):
                 self._watcher.join()
                 self._watcher = None
 
-    def _run(self, watch: Watch, ending: int) -> None:
+    def _watch(self, ending: int) -> None:
+        ended, again = select.poll(), 0
+        ended.register(ending, select.POLLIN)
         try:
-            watch(self._engine, self.notify, ending)
+            while not ended.poll(again):
+                again = AGAIN_MS
+                with suppress(StoreUnavailable), closing(own_connection(self._engine)) as connection:
+                    self._watch_over(connection, ending)
         finally:
             os.close(ending)
 
-
-def _watch_of(engine: Engine) -> Watch:
-    if engine.dialect.name == "sqlite":
-        from persistence.sqlite_watch import watch  # noqa: PLC0415 - a command that waits for nothing needs neither
-    else:
-        from persistence.postgres_watch import watch  # noqa: PLC0415 - likewise
-    return watch
+    def _watch_over(self, connection: Any, ending: int) -> None:
+        database = backend(self._engine)
+        try:
+            database.watch(connection, self.notify, ending)
+        except database.ERRORS as error:
+            raise_translated(self._engine, error)

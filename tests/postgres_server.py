@@ -119,9 +119,15 @@ class Guardian:
     def stop(self, number: signal.Signals) -> None:
         if self._server is None:
             return
+        backends = _children(self._server.pid) if number is signal.SIGKILL else []
         self._server.send_signal(number)
         self._server.wait(START_S)
         self._server = None
+        for pid in backends:  # they would go on until they notice
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        while any(map(_runs, backends)):
+            time.sleep(0.001)
 
     def end(self) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -173,6 +179,18 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
 
 
 def main(settings: tuple[str, ...]) -> None:

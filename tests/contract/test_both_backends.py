@@ -10,8 +10,11 @@ import pytest
 from application.read_model_projector import ReadModelProjector
 from application.sealer import Sealer
 from domain import merkle
+from domain.events import BatchStarted
 from domain.session import replay
+from tests.builders import terms
 from tests.contract.log_events import (
+    CAMERA,
     a_failure,
     a_whole_life,
     an_event,
@@ -21,6 +24,8 @@ from tests.contract.log_events import (
     the_life_of,
 )
 from tests.contract.stores import Store, a_store, closing, memory_store, sqlite_store
+
+A_START = BatchStarted(batch=0, attempt=1, first_segment=0, last_segment=1, source=CAMERA)
 
 
 @pytest.fixture
@@ -35,6 +40,8 @@ def stores(tmp_path: Path, postgres_url: str) -> Iterator[list[Store]]:
         for store in stores:
             store.log.append(the_life_of(1, a_whole_life()), expected_version=0)
             store.log.append(the_life_of(2, the_doubts_about_a_root()), expected_version=0)
+            failing = [terms(channel="weather"), A_START, a_failure("what an encoder said: \0 'é'")]
+            store.log.append(the_life_of(5, failing), expected_version=0)
             ReadModelProjector(store.log, store.read_models).catch_up()
             for version, text in enumerate(["", "\x00", "straße 新闻 \U0001f3ac", "e\u0301", "caf\udce9", "\u2028"]):
                 event = an_event(a_failure(text, stderr_tail=text * 100), of=3, version=version + 1)
@@ -47,7 +54,7 @@ def stores(tmp_path: Path, postgres_url: str) -> Iterator[list[Store]]:
 @pytest.mark.rule("R14")
 def test_r14_the_lines_and_their_hashes_are_the_same_to_the_byte(stores: list[Store]) -> None:
     memory, sqlite, postgres = ([*store.log.read_lines()] for store in stores)
-    assert len(memory) == 306 + len(a_whole_life()) + len(the_doubts_about_a_root())
+    assert len(memory) == 309 + len(a_whole_life()) + len(the_doubts_about_a_root())
     assert memory == sqlite == postgres
 
 
@@ -71,8 +78,13 @@ def test_r14_a_replay_gives_the_same_state_to_the_byte(stores: list[Store]) -> N
 @pytest.mark.rule("R14")
 def test_r14_the_read_models_have_the_same_rows(stores: list[Store]) -> None:
     memory, sqlite, postgres = (
-        (store.read_models.sessions(), store.read_models.batches(session(1)), store.read_models.checkpoint())
+        (
+            store.read_models.sessions(),
+            store.read_models.batches(session(1)),
+            store.read_models.batches(session(5)),
+            store.read_models.checkpoint(),
+        )
         for store in stores
     )
-    assert len(memory[1]) == 3
+    assert (len(memory[1]), memory[2][0].outcome) == (3, "what an encoder said: \N{REPLACEMENT CHARACTER} 'é'")
     assert memory == sqlite == postgres
