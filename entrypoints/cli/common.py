@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from application.handlers import Cause
-from domain.errors import Invalid, LogDamaged, Refused, RootUnavailable, TrailkeepError
+from domain.errors import HeldElsewhere, Invalid, LeaseLost, LogDamaged, Refused, RootUnavailable, TrailkeepError
 from domain.events import Recorded
 from domain.session import Session
 from entrypoints.bootstrap import App, opened
@@ -60,7 +60,7 @@ class Group(click.Group):
 
 def exit_code(error: TrailkeepError) -> Exit:
     """The exit code that an error stands for."""
-    if isinstance(error, Refused | RootUnavailable):
+    if isinstance(error, Refused | RootUnavailable | HeldElsewhere | LeaseLost):
         return Exit.REFUSED
     return Exit.USAGE if isinstance(error, Invalid) else Exit.ERROR
 

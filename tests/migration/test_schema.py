@@ -124,7 +124,7 @@ def test_processes_that_start_together_upgrade_once(path: Path, tmp_path: Path) 
         process.stdin.flush()
     said = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0]
-    assert sorted(said) == ["None\n", *["v0001\n"] * 3]
+    assert sorted(said) == ["None\n", *[f"{schema.HEAD}\n"] * 3]
 
 
 # other schemas
@@ -132,7 +132,9 @@ def test_processes_that_start_together_upgrade_once(path: Path, tmp_path: Path) 
 
 @pytest.mark.rule("R20")
 def test_r20_an_empty_database_is_not_worked_with_before_it_is_upgraded(engine: Engine) -> None:
-    with pytest.raises(SchemaMismatch, match="database schema: None is not 'v0001': run `trailkeep db upgrade`"):
+    with pytest.raises(
+        SchemaMismatch, match=f"database schema: None is not '{schema.HEAD}': run `trailkeep db upgrade`"
+    ):
         schema.require_head(engine)
 
 
@@ -141,7 +143,9 @@ def test_r20_an_empty_database_is_not_worked_with_before_it_is_upgraded(engine: 
 def test_r20_a_database_of_a_newer_trailkeep_is_refused_and_left_alone(engine: Engine, use: Any) -> None:
     schema.upgrade(engine)
     run(engine, "UPDATE alembic_version SET version_num = 'v9999'")
-    with pytest.raises(SchemaMismatch, match="'v9999' is not 'v0001': this database was made by a newer Trailkeep"):
+    with pytest.raises(
+        SchemaMismatch, match=f"'v9999' is not '{schema.HEAD}': this database was made by a newer Trailkeep"
+    ):
         use(engine)
     assert schema.current(engine) == "v9999"
 
