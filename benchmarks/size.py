@@ -22,7 +22,7 @@ from domain.merkle import leaf_hash
 from entrypoints.bootstrap import opened
 from entrypoints.world import Uuids
 from persistence.engine import open_engine
-from persistence.writer import Row, Writer
+from persistence.writer import Append, Row, Writer
 
 EVENTS, LINE, PER_COMMIT = 20_000, 320, 100
 OURS, PEER = f"Trailkeep, lines of {LINE} bytes", f"eventsourcing, states of {LINE} bytes"
@@ -56,7 +56,7 @@ def _ours(path: Path) -> float:
     engine = open_engine(f"sqlite:///{path}")
     writer = Writer(engine)
     for first in range(0, EVENTS, PER_COMMIT):
-        assert writer.append(rows[first : first + PER_COMMIT], first) == first
+        assert writer.commit([Append(rows[first : first + PER_COMMIT], first)]) == [first]
     engine.dispose()
     return (path.stat().st_size - before) / EVENTS
 

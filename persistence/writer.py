@@ -1,20 +1,29 @@
-"""The connection over which a process appends, and the one transaction that it makes."""
+"""The connection over which a process appends, and the transactions that it makes."""
 
 import threading
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Engine, event
 
 from domain.errors import LogDamaged
-from persistence.engine import DRIVER_ERRORS, driver, raise_translated
+from persistence.engine import driver, raise_translated
+from persistence.sqlite import ERRORS
 
 Row = tuple[bytes, bytes, int, bytes, bytes]
 """An event without its position: event_id, session_id, version, line, leaf_hash."""
 
-_STATE = """
-    SELECT coalesce((SELECT position FROM log_head), 0),
-        coalesce((SELECT max(version) FROM events WHERE session_id = ?), 0)"""
+
+class Append(msgspec.Struct, frozen=True):
+    """Rows of one session, in order, at least one; they are recorded only if it is at ``expected_version``."""
+
+    rows: Sequence[Row]
+    expected_version: int
+
+
+_HEAD = "SELECT coalesce((SELECT position FROM log_head), 0)"
+_VERSION = "SELECT coalesce(max(version), 0) FROM events WHERE session_id = ?"
 _INSERT = """
     INSERT INTO events (position, event_id, session_id, version, line, leaf_hash) VALUES (?, ?, ?, ?, ?, ?)"""
 
@@ -31,34 +40,41 @@ class Writer:
         self._connection: Any = None
         event.listen(engine, "engine_disposed", self._disposed)
 
-    def append(self, rows: Sequence[Row], expected_version: int) -> int | None:
-        """Commit these rows of one session after the head of the log; return the head they came after.
+    def commit(self, appends: Sequence[Append]) -> list[int | None]:
+        """Commit these appends in one transaction; the answer to each is the head of the log that it came after.
 
-        None if the session is not at ``expected_version``.
+        None if its session was not at the version that it expects: that append is left out, and the others are not. Two
+        appends of one session see each other.
 
         Raises:
-            LogDamaged: an event with one of the ids is there, or what guards the log refused the rows.
+            LogDamaged: an event with one of the ids is there, or what guards the log refused a row: none is committed.
             StoreUnavailable: it failed, and if that was at the end, it may be committed all the same.
 
         """
         head: int = 0
+        answers: list[int | None] = []
         with self._turn:
             try:
                 cursor = self._opened().execute("BEGIN IMMEDIATE")
-                head, version = cursor.execute(_STATE, (rows[0][1],)).fetchone()
-                if version != expected_version:
-                    return None
-                for position, row in enumerate(rows, head + 1):
-                    cursor.execute(_INSERT, (position, *row))
+                head = cursor.execute(_HEAD).fetchone()[0]
+                for one in appends:
+                    version = cursor.execute(_VERSION, (one.rows[0][1],)).fetchone()[0]
+                    if version != one.expected_version:
+                        answers.append(None)
+                        continue
+                    answers.append(head)
+                    for row in one.rows:
+                        cursor.execute(_INSERT, (head + 1, *row))
+                        head += 1
                 cursor.execute("COMMIT")
             except driver.IntegrityError as error:
                 raise LogDamaged(head + 1, str(error)) from error
-            except DRIVER_ERRORS as error:
+            except ERRORS as error:
                 self._close()
                 raise_translated(self._engine, error)
             finally:
                 self._roll_back()
-        return head
+        return answers
 
     def _opened(self) -> Any:
         if self._connection is None:

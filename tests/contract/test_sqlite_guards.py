@@ -9,6 +9,7 @@ import pytest
 from domain.errors import Invalid, LogDamaged
 from persistence.engine import driver, open_engine, writing
 from persistence.event_log import SqlEventLog
+from persistence.writer import Append
 from tests.builders import an_id
 from tests.contract.log_events import fill, some_events
 from tests.contract.stores import a_log, an_engine, sql
@@ -130,7 +131,7 @@ def test_an_event_of_320_bytes_takes_at_most_500_on_disk(path: Path) -> None:
         empty = path.stat().st_size
     rows = [(UUID(an_id(version)).bytes, bytes(16), version, bytes(320), bytes(32)) for version in range(1, 5001)]
     with a_log(path) as log:
-        log._writer.append(rows, 0)
+        assert log._writer.commit([Append(rows, 0)]) == [0]
     assert (path.stat().st_size - empty) / len(rows) <= 500
 
 
@@ -150,7 +151,7 @@ def test_an_event_of_320_bytes_takes_at_most_500_on_disk(path: Path) -> None:
         "sqlite:///log\0.db",
         "sqlite+aiosqlite:///log.db",
         "mysql://localhost/log",
-        "postgresql://trail:s3cret@localhost/log",
+        "postgresql://trail:s3cret@localhost:port/log",
         "file:///log.db",
         "http://[::1",
     ],

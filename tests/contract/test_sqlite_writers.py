@@ -15,7 +15,7 @@ from domain.errors import StoreUnavailable
 from domain.events import Recorded
 from persistence.engine import driver, open_engine, writing
 from persistence.event_log import SqlEventLog
-from persistence.writer import Row, Writer
+from persistence.writer import Append, Writer
 from tests.contract.log_events import fill, session, some_events
 from tests.contract.stores import a_log, an_engine, sql, url_of
 
@@ -88,8 +88,8 @@ def test_a_log_that_somebody_else_keeps_locked_is_unavailable_and_loses_nothing(
 class LosesTheAnswer(Writer):
     """Commits, and answers that it could not."""
 
-    def append(self, rows: Sequence[Row], expected_version: int) -> int | None:
-        super().append(rows, expected_version)
+    def commit(self, appends: Sequence[Append]) -> list[int | None]:
+        super().commit(appends)
         raise StoreUnavailable("sqlite:////log.db", "disk I/O error")
 
 
