@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -33,19 +32,20 @@ from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from persistence import schema
 from persistence.checkpoints import SqlAgenda, SqlSeals
-from persistence.engine import open_engine
+from persistence.engine import file_of, open_engine
 from persistence.event_log import SqlEventLog
 from persistence.leases import leases_of
 from persistence.read_models import SqlReadModels
 from persistence.signals import ProcessSignal
+from persistence.urls import shown
 
 
 class App:
     """Everything that commands call, joined over one database."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self.engine = open_engine(url)
+        self.url = shown(self.engine.url)
         schema.require_head(self.engine)
         self.signal = ProcessSignal()
         self.clock, self.ids = SystemClock(), Uuids()
@@ -138,10 +138,8 @@ def opened(url: str | None, say: Callable[[str], None] = lambda _: None) -> Iter
         StoreUnavailable: the database cannot be opened.
 
     """
-    embedded = url is None or url.startswith("sqlite:")
     url = url or default_url()
-    if embedded:
-        prepare_embedded(url, say)
+    prepare_embedded(url, say)
     app = App(url)
     try:
         with beating(app.claims):
@@ -151,8 +149,10 @@ def opened(url: str | None, say: Callable[[str], None] = lambda _: None) -> Iter
 
 
 def prepare_embedded(url: str, say: Callable[[str], None]) -> None:
-    """Bring the schema of an embedded database to the head, saying what was done."""
-    with embedded(url) as engine:
+    """Bring the schema of an embedded database to the head, saying what was done; a server's is left as it is."""
+    with database(url) as engine:
+        if file_of(engine) is None:
+            return
         before = schema.current(engine)
         if before != schema.HEAD:
             schema.upgrade(engine)
@@ -161,8 +161,8 @@ def prepare_embedded(url: str, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def embedded(url: str) -> Iterator[Engine]:
-    """The engine of an embedded database, whose directory is made.
+def database(url: str) -> Iterator[Engine]:
+    """The engine of a database; the directory of an embedded one is made.
 
     Raises:
         StoreUnavailable: it cannot be made.
@@ -170,7 +170,8 @@ def embedded(url: str) -> Iterator[Engine]:
     """
     engine = open_engine(url)
     try:
-        Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        if file := file_of(engine):
+            file.parent.mkdir(parents=True, exist_ok=True)
         yield engine
     except OSError as error:
         raise StoreUnavailable(url, str(error)) from None

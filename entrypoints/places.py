@@ -1,4 +1,4 @@
-"""Where things are, as the environment, the command line and the configuration say it: paths and a database's URL."""
+"""Where things are, as the environment, the command line and the configuration say it: paths."""
 
 import os
 from collections.abc import Mapping
@@ -46,12 +46,6 @@ def media_root(given: str, directory: Path) -> str:
     if not given:
         raise Invalid("root", given, "the path of a directory")
     return unicode("root", os.path.realpath(directory / expanded("root", given)))
-
-
-def beside(url: str, directory: Path) -> str:
-    """A database URL; a relative file in it is relative to ``directory``."""
-    scheme, _, file = url.partition(":///")
-    return f"{scheme}:///{directory / file}" if file and file != ":memory:" else url
 
 
 def expanded(field: str, given: str) -> Path:

@@ -1,65 +1,79 @@
 """From a database URL to an engine whose every connection is durable and whose every failure is an error of ours."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, ExceptionContext
-from sqlalchemy.exc import ArgumentError
 
-from domain.errors import Invalid, StoreUnavailable
+from persistence import sqlite
+from persistence.sqlite import driver
+from persistence.urls import RULE, parse, unavailable
 
-try:
-    import pysqlite3.dbapi2 as driver  # a newer SQLite than most Pythons bring
-except ImportError:  # where it has no wheel
-    import sqlite3 as driver
+__all__ = ["backend", "driver", "driver_cursor", "file_of", "open_engine", "raise_translated", "writing"]
 
-__all__ = ["DRIVER_ERRORS", "driver", "driver_cursor", "open_engine", "raise_translated", "sqlite_library", "writing"]
 
-BUSY_MS = 30_000
+class Backend(Protocol):
+    """What a module gives that knows one kind of database."""
 
-DRIVER_ERRORS: tuple[type[Exception], ...] = (driver.Error, UnicodeDecodeError)
-"""What the driver raises; the second when a damaged file gives it a message that is not text."""
+    ERRORS: tuple[type[Exception], ...]
+    PARAMETER: str
 
-_PRAGMAS = (
-    f"busy_timeout={BUSY_MS}",
-    "synchronous=FULL",  # NORMAL loses acknowledged commits at a power cut
-)
+    def check(self, url: URL, rule: str) -> None:
+        """Raise `Invalid` if the URL does not keep the rule."""
+        ...
+
+    def make_engine(self, url: URL) -> Engine:
+        """An engine whose connections are not prepared yet."""
+        ...
+
+    def prepare(self, engine: Engine, connection: Any) -> None:
+        """Make a new connection durable, or raise `StoreUnavailable`."""
+        ...
+
+    def begin(self, connection: Connection, *, writing: bool) -> None:
+        """Begin a transaction; with the write lock, if it is going to write."""
+        ...
+
+    def is_outage(self, error: BaseException) -> bool:
+        """Whether an error of the driver says that the database cannot be worked with now."""
+        ...
+
+    def file_of(self, url: URL) -> Path | None:
+        """The file of an embedded database."""
+        ...
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for ``sqlite:////path/to/file``. The file is opened, or made, at the first use.
+    """An engine for ``sqlite:////path/to/file`` or ``postgresql://user@host/database``, connected at the first use.
 
-    Transactions are deferred; those of `writing` take the write lock when they begin.
+    SQLite's file is made at the first use. Transactions are deferred; those of `writing` take the write lock when they
+    begin.
 
     Raises:
         Invalid: the URL names no database that the log can be kept in.
 
     """
-    engine = create_engine(_parse(url), module=driver, max_overflow=-1)
+    parsed = parse(url)
+    of = _of(parsed)
+    of.check(parsed, RULE)
+    engine = of.make_engine(parsed)
 
     def prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself; `begin` does
         try:
-            for pragma in _PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
-            mode = _write_ahead(connection)
-            if mode != "wal":
-                raise _unavailable(engine, f"its journal mode is {mode!r} and cannot be made 'wal' there")
+            of.prepare(engine, connection)
         except Exception as error:
             connection.close()
             raise_translated(engine, error)
 
     def begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+        of.begin(connection, writing=connection.get_execution_options().get("immediate", False))
 
     def translate(context: ExceptionContext) -> None:
-        if _is_outage(context.original_exception):
-            raise _unavailable(engine, context.original_exception) from context.original_exception
+        if of.is_outage(context.original_exception):
+            raise unavailable(engine, context.original_exception) from context.original_exception
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
@@ -70,7 +84,8 @@ def open_engine(url: str) -> Engine:
 def writing(engine: Engine) -> Engine:
     """The same engine, with transactions that hold the write lock from their beginning.
 
-    A transaction that reads first and writes then would fail at once if another writer came in between.
+    A transaction that reads first and writes then would fail at once if another writer came in between, or go by what
+    is not so any more.
     """
     return engine.execution_options(immediate=True)
 
@@ -81,66 +96,40 @@ def driver_cursor(engine: Engine) -> Iterator[Any]:
 
     The log goes around `Connection` and its results: they cost as much as the flush of an append to the disk.
     """
+    errors = backend(engine).ERRORS
     try:
         connection = engine.raw_connection()
         try:
             yield connection.cursor()
+        except errors:
+            connection.invalidate()  # whatever it was, the next one gets a connection that is known to work
+            raise
         finally:
             connection.close()
-    except DRIVER_ERRORS as error:
+    except errors as error:
         raise_translated(engine, error)
 
 
 def raise_translated(engine: Engine, error: Exception) -> NoReturn:
-    """Raise `StoreUnavailable` for an error of the driver that is about the file or its disk, else the error."""
-    if _is_outage(error):
-        raise _unavailable(engine, error) from error
+    """Raise `StoreUnavailable` for an error of the driver that is about the database's being there, else the error."""
+    if backend(engine).is_outage(error):
+        raise unavailable(engine, error) from error
     raise error
 
 
-def sqlite_library() -> tuple[str, ModuleType]:
-    """Version of the SQLite in use, and the driver module that brings it."""
-    return driver.sqlite_version, driver
+def backend(engine: Engine) -> Backend:
+    """The module that knows this kind of database."""
+    return _of(engine.url)
 
 
-def _write_ahead(connection: Any) -> str:
-    """Ask for a write-ahead log; the journal mode that there is then.
-
-    Where several connections turn a new file into one with a write-ahead log at once, SQLite refuses all but one
-    without waiting for `BUSY_MS`; so the wait is here.
-    """
-    deadline = time.monotonic() + BUSY_MS / 1000
-    while True:
-        try:
-            mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        except driver.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.001)
-        else:
-            return mode
+def file_of(engine: Engine) -> Path | None:
+    """The file of an embedded database, which is ours to make; None for a server's."""
+    return backend(engine).file_of(engine.url)
 
 
-def _is_outage(error: BaseException) -> bool:
-    """Whether this is about the file or its disk; constraints and mistakes in our SQL have classes of their own."""
-    return type(error) in {driver.OperationalError, driver.DatabaseError, UnicodeDecodeError}
+def _of(url: URL) -> Backend:
+    if url.get_backend_name() == "sqlite":
+        return sqlite
+    from persistence import postgres  # noqa: PLC0415 - a quarter of a second that SQLite has no use for
 
-
-def _unavailable(engine: Engine, reason: object) -> StoreUnavailable:
-    return StoreUnavailable(engine.url.render_as_string(), str(reason))
-
-
-def _parse(url: str) -> URL:
-    rule = "it must be a URL of the form sqlite:////path/to/file"
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise Invalid("database", url, rule) from error
-    if not f"{url}{parsed.database}".isprintable():
-        raise Invalid("database", url, f"{rule}, of printable characters")
-    shown = parsed.render_as_string()
-    if parsed.drivername != "sqlite" or parsed.host or parsed.query:
-        raise Invalid("database", shown, rule)
-    if parsed.database in {None, "", ":memory:"}:
-        raise Invalid("database", shown, f"{rule}: the log must outlive the process")
-    return parsed
+    return postgres

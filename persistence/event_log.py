@@ -1,4 +1,4 @@
-"""The event log in SQLite.
+"""The event log in a database.
 
 It speaks plain SQL to the driver, over the engine's pool: `driver_cursor` tells why.
 """
@@ -14,11 +14,11 @@ from domain.events import Envelope, Recorded
 from domain.merkle import leaf_hash
 from persistence import codec
 from persistence.codec import Written
-from persistence.engine import driver, driver_cursor
+from persistence.engine import backend, driver_cursor
 from persistence.group_commit import GroupCommit
 from persistence.leases import SqlLeases
-from persistence.tables import TRIGGERS
-from persistence.writer import Append, Row, Writer
+from persistence.storage import checks_of, writer_of
+from persistence.writer import Append, Row
 
 PAGE = 500
 """Events of a session that are read at once; no transaction stays open in between."""
@@ -34,16 +34,14 @@ _READ_LINES = """
     SELECT position, line, leaf_hash, event_id, session_id, version FROM events
     WHERE position > ? ORDER BY position LIMIT ?"""
 
-_GUARDS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-
 
 class SqlEventLog(EventLog):
     """The log in the tables of `persistence.tables`. ``on_append`` is called after each append that succeeded."""
 
     def __init__(self, engine: Engine, on_append: Callable[[], None] | None = None) -> None:
         self._engine = engine
-        self._writer = Writer(engine)
-        self._commits = GroupCommit(self._writer.commit)
+        self._commits = GroupCommit(writer_of(engine).commit)
+        self._parameter = backend(engine).PARAMETER
         self._on_append = on_append
 
     def append(
@@ -121,17 +119,7 @@ class SqlEventLog(EventLog):
 
     def storage_faults(self) -> Iterator[str]:
         """See `EventLog.storage_faults`."""
-        try:
-            found = [str(row[0]) for row in self._rows("PRAGMA integrity_check")]
-        except StoreUnavailable as error:
-            if type(error.__cause__) is not driver.DatabaseError:  # else it is the content that is damaged
-                raise
-            found = [error.reason]
-        yield from (fault for fault in found if fault != "ok")
-        guards = dict(self._rows(_GUARDS))
-        for name, body in TRIGGERS.items():
-            if guards.get(name) != f"CREATE TRIGGER {name}{body}":
-                yield f"the trigger {name}, which guards the log, is missing or altered"
+        yield from checks_of(self._engine).storage_faults(self._engine)
 
     def store_id(self) -> str:
         """See `EventLog.store_id`."""
@@ -166,7 +154,7 @@ class SqlEventLog(EventLog):
 
     def _rows(self, sql: str, *parameters: object) -> list[Any]:
         with driver_cursor(self._engine) as cursor:
-            rows: list[Any] = cursor.execute(sql, parameters).fetchall()
+            rows: list[Any] = cursor.execute(sql.replace("?", self._parameter), parameters).fetchall()
         return rows
 
     def _one(self, sql: str) -> Any:

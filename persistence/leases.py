@@ -8,7 +8,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from application.ports import Fence, Lease, Leases
-from persistence.engine import writing
 from persistence.tables import leases
 
 _NOW = {
@@ -49,7 +48,7 @@ class SqlLeases(Leases):
             },
             where=(leases.c.owner == owner) | (leases.c.expires_at <= self._now),
         )
-        with writing(self._engine).begin() as connection:
+        with self._engine.begin() as connection:
             connection.execute(taken)
             return self._rows(connection, leases.c.resource == resource)[0]
 
@@ -84,7 +83,7 @@ class SqlLeases(Leases):
             .values(expires_at=self._now + by_us)
             .returning(leases.c.resource, leases.c.epoch)
         )
-        with writing(self._engine).begin() as connection:
+        with self._engine.begin() as connection:
             return frozenset(Fence(*row) for row in connection.execute(moved))
 
 

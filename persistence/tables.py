@@ -1,6 +1,7 @@
 """The tables as the code uses them; migrations/ makes them, and a test holds the two equal."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Connection,
@@ -14,15 +15,24 @@ from sqlalchemy import (
     event,
 )
 
+from persistence.postgres_guards import make_guards
+
 metadata = MetaData()
 
 
+INTEGER = Integer().with_variant(BigInteger(), "postgresql")
+"""64 bits on both."""
+
+TEXT_BY_BYTES = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared and sorted by its bytes on both, wherever the server thinks it is."""
+
+
 def _integer(name: str, *, nullable: bool = False) -> Column[int]:
-    return Column(name, Integer, nullable=nullable)
+    return Column(name, INTEGER, nullable=nullable)
 
 
 def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
+    return Column(name, TEXT_BY_BYTES, nullable=nullable)
 
 
 def _binary(name: str) -> Column[bytes]:
@@ -34,7 +44,7 @@ def _one_row(name: str, *columns: Column[int] | Column[bytes] | Column[str]) -> 
     return Table(
         name,
         metadata,
-        Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+        Column("id", INTEGER, CheckConstraint("id = 1"), primary_key=True, autoincrement=False),
         *columns,
         sqlite_strict=True,
     )
@@ -47,7 +57,7 @@ log_head = _one_row("log_head", _integer("position"))
 events = Table(
     "events",
     metadata,
-    Column("position", Integer, primary_key=True),
+    Column("position", INTEGER, primary_key=True, autoincrement=False),
     _binary("event_id"),
     _binary("session_id"),
     _integer("version"),
@@ -59,7 +69,8 @@ events = Table(
 )
 """The log. Every column but the position is derived from the line: the ids, as the 16 bytes of the UUIDs, because they
 are unique, and the hash because the seal is made of it. The rest stands in the line alone, where SQL can read it too:
-``json_extract(CAST(line AS TEXT), '$.type')``. Columns for type and time would cost a tenth of disk and speed.
+``json_extract(CAST(line AS TEXT), '$.type')``, or ``convert_from(line, 'UTF8')::json ->> 'type'``. Columns for type and
+time would cost a tenth of disk and speed.
 """
 
 seal = _one_row("seal", _integer("size"), _binary("frontier"), _binary("root"))
@@ -67,7 +78,7 @@ seal = _one_row("seal", _integer("size"), _binary("frontier"), _binary("root"))
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("projector", Text, primary_key=True),
+    Column("projector", TEXT_BY_BYTES, primary_key=True),
     _integer("position"),
     sqlite_strict=True,
 )
@@ -98,7 +109,7 @@ agenda = Table(
 session_summaries = Table(
     "session_summaries",
     metadata,
-    Column("session_id", Text, primary_key=True),
+    Column("session_id", TEXT_BY_BYTES, primary_key=True),
     _text("channel"),
     _integer("ordinal"),
     _text("state"),
@@ -158,7 +169,7 @@ TRIGGERS = {
         AFTER INSERT ON events
         BEGIN UPDATE log_head SET position = NEW.position; END""",
 }
-"""The database itself guards the record, whoever writes to it (SQLite)."""
+"""The database itself guards the record, whoever writes to it (SQLite; for Postgres see `postgres_guards`)."""
 
 
 @event.listens_for(events, "after_create")
@@ -166,3 +177,5 @@ def _guard(_: Table, connection: Connection, **__: object) -> None:
     if connection.dialect.name == "sqlite":
         for name, body in TRIGGERS.items():
             connection.exec_driver_sql(f"CREATE TRIGGER {name}{body}")
+    else:
+        make_guards(connection)

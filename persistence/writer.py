@@ -9,7 +9,8 @@ from sqlalchemy import Engine, event
 
 from application.ports import Fence
 from domain.errors import LogDamaged
-from persistence.engine import DRIVER_ERRORS, driver, raise_translated
+from persistence.engine import driver, raise_translated
+from persistence.sqlite import ERRORS
 
 Row = tuple[bytes, bytes, int, bytes, bytes]
 """An event without its position: event_id, session_id, version, line, leaf_hash."""
@@ -74,7 +75,7 @@ class Writer:
                 cursor.execute("COMMIT")
             except driver.IntegrityError as error:
                 raise LogDamaged(head + 1, str(error)) from error
-            except DRIVER_ERRORS as error:
+            except ERRORS as error:
                 self._close()
                 raise_translated(self._engine, error)
             finally:

@@ -15,7 +15,7 @@ from entrypoints.cli.common import Group
     "--database",
     metavar="URL",
     envvar="TRAILKEEP_DATABASE_URL",
-    help="sqlite:///FILE; default: trailkeep.db in the data directory (TRAILKEEP_HOME).",
+    help="sqlite:///FILE or postgresql://USER@HOST/DATABASE; default: trailkeep.db in the data directory.",
 )
 @click.version_option(package_name="trailkeep")
 def main(database: str | None) -> None:  # noqa: ARG001 - commands read it from the context

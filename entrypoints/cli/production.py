@@ -19,10 +19,10 @@ from entrypoints.cli.common import Exit, json_option, print_event, print_json, r
 from entrypoints.cli.progress import generation_bars, progress
 from entrypoints.cli.render import err, out, sentence
 from entrypoints.encoders import encoder_for
-from entrypoints.places import beside
 from entrypoints.settings import load_config, producer_settings, terms_of
 from entrypoints.worker import Production, Worker
 from entrypoints.worker import project as project_once
+from persistence.urls import beside
 
 
 @click.command()

@@ -4,21 +4,18 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import click
 
 from domain.errors import LogDamaged, TrailkeepError
-from entrypoints.bootstrap import App, default_url, embedded
+from entrypoints.bootstrap import App, database, default_url
 from entrypoints.cli.common import Exit, application, json_option, print_json
 from entrypoints.cli.progress import progress
 from entrypoints.cli.render import out, size
 from entrypoints.encoders import ffmpeg
 from persistence import schema
-from persistence.engine import open_engine, sqlite_library
-
-SAFE_SQLITE = (3, 51, 3)
-"""The first SQLite without the WAL-reset corruption bug."""
+from persistence.engine import file_of, open_engine
+from persistence.storage import Finding, checks_of
 
 FAULTS = 3
 """Faults of the log that `doctor` names; `verify` names them all."""
@@ -51,7 +48,7 @@ def upgrade(ctx: click.Context) -> None:
 
     Example: trailkeep db upgrade
     """
-    with embedded(ctx.find_root().params.get("database") or default_url()) as engine:
+    with database(ctx.find_root().params.get("database") or default_url()) as engine:
         before = schema.upgrade(engine)
     out.print(f"schema {schema.HEAD}" + ("" if before == schema.HEAD else f", was {before or 'empty'}"), markup=False)
 
@@ -64,9 +61,9 @@ def current(ctx: click.Context, as_json: bool) -> None:
 
     Example: trailkeep db current
     """
-    url = ctx.find_root().params.get("database") or default_url()
-    engine = open_engine(url)
-    found = schema.current(engine) if Path(url.partition(":///")[2]).exists() else None
+    engine = open_engine(ctx.find_root().params.get("database") or default_url())
+    file = file_of(engine)
+    found = schema.current(engine) if file is None or file.exists() else None
     engine.dispose()
     if as_json:
         print_json({"current": found, "head": schema.HEAD})
@@ -82,7 +79,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
     Example: trailkeep doctor
     """
-    findings = [*_machine()]
+    findings = [*_machine(ctx.find_root().params.get("database") or default_url())]
     try:
         with application(ctx) as app, progress("checking") as advance:
             findings.extend(_store(app, advance))
@@ -102,15 +99,9 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         sys.exit(Exit.ERROR)
 
 
-Finding = tuple[str, bool, str]
-
-
-def _machine() -> Iterator[Finding]:
+def _machine(url: str) -> Iterator[Finding]:
     yield "python", True, platform.python_version()
-    version, driver = sqlite_library()
-    good = tuple(int(part) for part in version.split(".")) >= SAFE_SQLITE
-    advice = "" if good else "; before 3.51.3 a WAL reset can corrupt the database: use a Python with a newer SQLite"
-    yield "sqlite", good, f"{version} ({driver.__name__}){advice}"
+    yield checks_of(open_engine(url)).library()
     try:
         path = ffmpeg()
         first = subprocess.run([path, "-version"], capture_output=True, text=True, check=True, timeout=20).stdout  # noqa: S603 - the operator chose it
@@ -121,9 +112,7 @@ def _machine() -> Iterator[Finding]:
 
 def _store(app: App, advance: Callable[[str, int, int], None]) -> Iterator[Finding]:
     yield "database", True, f"{app.url}, schema {schema.HEAD}, {app.log.head()} events, store {app.log.store_id()}"
-    with app.engine.connect() as connection:
-        faults = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check") if row[0] != "ok"]
-    yield "database pages", not faults, "; ".join(faults) or "intact"
+    yield from checks_of(app.engine).findings(app.engine)
     log = app.verifier.check_log(advance)
     more = f"; and {len(log.faults) - FAULTS} more" if len(log.faults) > FAULTS else ""
     found = "; ".join(log.faults[:FAULTS]) + more

@@ -1,7 +1,6 @@
 """`verify`: the read-only verifier and its exit code."""
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -11,6 +10,7 @@ from entrypoints.bootstrap import default_url
 from entrypoints.cli.common import Exit, application, json_option, print_json
 from entrypoints.cli.progress import progress
 from entrypoints.cli.render import out
+from persistence.engine import file_of, open_engine
 
 
 @click.command()
@@ -48,8 +48,8 @@ def require_database(ctx: click.Context) -> None:
 
     """
     url = ctx.find_root().params.get("database") or default_url()
-    path = Path(url.partition(":///")[2])
-    if url.startswith("sqlite:///") and not (path.is_file() and path.stat().st_size):
+    file = file_of(open_engine(url))
+    if file and not (file.is_file() and file.stat().st_size):
         raise NotFound("database", url, "a file that holds a log; `trailkeep session open` makes one")
 
 

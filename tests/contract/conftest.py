@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from application.ports import EventLog
-from tests.contract.stores import STORES, Store
+from tests.contract.stores import Store, a_store, closing, memory_store, sqlite_store
 
 
 @pytest.fixture
@@ -13,10 +13,21 @@ def told() -> list[str]:
     return []
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, told: list[str]) -> Iterator[Store]:
-    """Every kind of store in turn."""
-    yield from STORES[request.param](tmp_path, lambda: told.append("the log grew"))
+    """Every kind of store in turn: one suite holds them all to the ports."""
+
+    def on_append() -> None:
+        told.append("the log grew")
+
+    match request.param:
+        case "memory":
+            yield from memory_store(tmp_path, on_append)
+        case "sqlite":
+            yield from sqlite_store(tmp_path, on_append)
+        case "postgres":
+            with closing(request.getfixturevalue("postgres_url")) as engine:
+                yield a_store(engine, on_append)
 
 
 @pytest.fixture

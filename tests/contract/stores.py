@@ -35,19 +35,26 @@ def memory_store(_: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
 
 def sqlite_store(directory: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
     with an_engine(directory / "log.db") as engine:
-        yield Store(SqlEventLog(engine, on_append), SqlSeals(engine), SqlAgenda(engine), SqlReadModels(engine))
+        yield a_store(engine, on_append)
 
 
-STORES: dict[str, Callable[..., Iterator[Store]]] = {"memory": memory_store, "sqlite": sqlite_store}
-"""A further backend joins the whole suite by one line here."""
+def a_store(engine: Engine, on_append: OnAppend | None = None) -> Store:
+    return Store(SqlEventLog(engine, on_append), SqlSeals(engine), SqlAgenda(engine), SqlReadModels(engine))
 
 
 @contextmanager
 def an_engine(path: Path) -> Iterator[Engine]:
     """An engine over a database with the schema of the code."""
-    engine = open_engine(url_of(path))
-    try:
+    with closing(url_of(path)) as engine:
         schema.upgrade(engine)
+        yield engine
+
+
+@contextmanager
+def closing(url: str) -> Iterator[Engine]:
+    """An engine over a database as it is."""
+    engine = open_engine(url)
+    try:
         yield engine
     finally:
         engine.dispose()

@@ -151,7 +151,7 @@ def test_an_event_of_320_bytes_takes_at_most_500_on_disk(path: Path) -> None:
         "sqlite:///log\0.db",
         "sqlite+aiosqlite:///log.db",
         "mysql://localhost/log",
-        "postgresql://trail:s3cret@localhost/log",
+        "postgresql://trail:s3cret@localhost:port/log",
         "file:///log.db",
         "http://[::1",
     ],

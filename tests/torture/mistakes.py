@@ -19,7 +19,7 @@ Mistake = Callable[[], AbstractContextManager[Any]]
 
 def _asynchronous_log() -> AbstractContextManager[Any]:
     """A commit that does not wait for the disk."""
-    return patch("persistence.engine._PRAGMAS", ("synchronous=NORMAL",))
+    return patch("persistence.sqlite._PRAGMAS", ("synchronous=NORMAL",))
 
 
 def _unflushed_unlinks() -> AbstractContextManager[Any]:

@@ -1,0 +1,108 @@
+"""What is SQLite's own: the driver, what makes a connection durable, and which errors are about the file."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import URL
+
+from domain.errors import Invalid, StoreUnavailable
+from persistence.urls import unavailable
+
+try:
+    import pysqlite3.dbapi2 as driver  # a newer SQLite than most Pythons bring
+except ImportError:  # where it has no wheel
+    import sqlite3 as driver
+
+__all__ = [
+    "ERRORS",
+    "PARAMETER",
+    "begin",
+    "check",
+    "driver",
+    "file_of",
+    "is_damage",
+    "is_outage",
+    "make_engine",
+    "prepare",
+]
+
+BUSY_MS = 30_000
+
+ERRORS: tuple[type[Exception], ...] = (driver.Error, UnicodeDecodeError)
+"""What the driver raises; the second when a damaged file gives it a message that is not text."""
+
+PARAMETER = "?"
+
+_PRAGMAS = (
+    f"busy_timeout={BUSY_MS}",
+    "synchronous=FULL",  # NORMAL loses acknowledged commits at a power cut
+)
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine for a file, which is opened, or made, at the first use."""
+    return create_engine(url, module=driver, max_overflow=-1)
+
+
+def check(url: URL, rule: str) -> None:
+    """Raise `Invalid` if the log cannot be kept there."""
+    shown = url.render_as_string()
+    if url.drivername != "sqlite" or url.host or url.query:
+        raise Invalid("database", shown, rule)
+    if url.database in {None, "", ":memory:"}:
+        raise Invalid("database", shown, f"{rule}: the log must outlive the process")
+
+
+def prepare(engine: Engine, connection: Any) -> None:
+    """Make a new connection durable.
+
+    Raises:
+        StoreUnavailable: it cannot be.
+
+    """
+    connection.isolation_level = None  # the driver begins nothing by itself; `begin` does
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    mode = _write_ahead(connection)
+    if mode != "wal":
+        raise unavailable(engine, f"its journal mode is {mode!r} and cannot be made 'wal' there")
+
+
+def begin(connection: Connection, *, writing: bool) -> None:
+    """Begin a transaction; with the write lock, if it is going to write."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether this is about the file or its disk; constraints and mistakes in our SQL have classes of their own."""
+    return type(error) in {driver.OperationalError, driver.DatabaseError, UnicodeDecodeError}
+
+
+def is_damage(error: StoreUnavailable) -> bool:
+    """Whether it is the content of the file that is damaged."""
+    return type(error.__cause__) is driver.DatabaseError
+
+
+def file_of(url: URL) -> Path | None:
+    """The file that the database is."""
+    return Path(url.database or "")
+
+
+def _write_ahead(connection: Any) -> str:
+    """Ask for a write-ahead log; the journal mode that there is then.
+
+    Where several connections turn a new file into one with a write-ahead log at once, SQLite refuses all but one
+    without waiting for `BUSY_MS`; so the wait is here.
+    """
+    deadline = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except driver.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)
+        else:
+            return mode
