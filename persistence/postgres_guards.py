@@ -9,6 +9,10 @@ from sqlalchemy import Connection
 CHANNEL = "trailkeep"
 """Who listens there is told that the log grew."""
 
+APPEND = (
+    "append_events(bytea[], bigint[], text[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])"
+)
+
 BODIES = {
     "events_refuse()": """
 BEGIN
@@ -32,7 +36,7 @@ BEGIN
     PERFORM pg_notify('trailkeep', '');
     RETURN NULL;
 END""",
-    "append_events(bytea[], bigint[], text[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])": """
+    APPEND: """
 DECLARE
     head bigint;
     versions bigint[];
@@ -92,7 +96,7 @@ _DEFINITIONS = {
     "events_follow()": """
         CREATE FUNCTION events_follow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
         SET search_path = {schema}, pg_temp""",
-    "append_events(bytea[], bigint[], text[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])": """
+    APPEND: """
         CREATE FUNCTION append_events(
             sessions bytea[], expected bigint[], fences text[], epochs bigint[], sizes integer[], earlier integer[],
             owners integer[], event_ids bytea[], lines bytea[], leaf_hashes bytea[])

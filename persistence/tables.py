@@ -86,7 +86,7 @@ checkpoints = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("resource", Text, primary_key=True),
+    Column("resource", TEXT_BY_BYTES, primary_key=True),
     _text("owner"),
     _text("host"),
     _integer("epoch"),

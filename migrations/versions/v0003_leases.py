@@ -16,7 +16,9 @@ INTEGER = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 APPEND_BEFORE = "append_events(bytea[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])"
-APPEND = "append_events(bytea[], bigint[], text[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])"
+APPEND = (
+    "append_events(bytea[], bigint[], text[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])"
+)
 
 DEFINITION = """
     CREATE FUNCTION append_events(
@@ -99,4 +101,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise RuntimeError("who holds a lease goes by this table: there is no way back to a log without fences")
+    raise RuntimeError("a log whose outcomes were fenced goes on being so, and the log is never dropped")
