@@ -34,7 +34,7 @@ def parse(url: str) -> URL:
 
 def shown(url: URL) -> str:
     """The URL as errors and answers tell it."""
-    return url.render_as_string()
+    return url.set(drivername=url.get_backend_name()).render_as_string()
 
 
 def unavailable(engine: Engine, reason: object) -> StoreUnavailable:

