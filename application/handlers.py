@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from application.ports import Clock, EventLog, IdSource
+from application.claims import Claims
+from application.ports import Clock, EventLog, Fence, IdSource
 from application.sessions import Sessions
 from domain.commands import Command, OpenSession
 from domain.decisions import decide
@@ -25,11 +26,23 @@ class Cause(msgspec.Struct, frozen=True):
     causation_id: str | None = None
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """What is to be recorded: the events, the version and the policy that they go by, and the lease, if under one."""
+
+    version: int
+    events: Sequence[Event]
+    policy: str
+    fence: Fence | None = None
+
+
 class Handler:
     """Executes commands. ``worker`` names this process in every event that it records."""
 
-    def __init__(self, log: EventLog, sessions: Sessions, clock: Clock, ids: IdSource, worker: str) -> None:
+    def __init__(
+        self, log: EventLog, sessions: Sessions, clock: Clock, ids: IdSource, worker: str, claims: Claims
+    ) -> None:
         self._log, self._sessions, self._clock, self._ids, self._worker = log, sessions, clock, ids, worker
+        self._claims = claims
 
     def execute(self, session_id: str, command: Command, cause: Cause) -> tuple[Recorded, ...]:
         """Record what follows from ``command`` and return it; empty if nothing does.
@@ -37,35 +50,32 @@ class Handler:
         Raises:
             Invalid, Refused: as `decide`; nothing was recorded.
             ConcurrencyConflict: other writers were first, `ATTEMPTS` times in a row.
+            LeaseLost: this process had claimed the work, and another has taken it over.
 
         """
 
-        def decided() -> tuple[int, Sequence[Event], str]:
+        def decided() -> Decision:
             session = self._sessions.load(session_id)
             events = decide(session, command)
             policy = command.policy if isinstance(command, OpenSession) else session.terms.policy
-            return session.version, events, str(policy)
+            return Decision(session.version, events, str(policy), self._claims.fence(session, command))
 
         return self.record(session_id, decided, cause)
 
-    def record(
-        self, stream_id: str, decided: Callable[[], tuple[int, Sequence[Event], str]], cause: Cause
-    ) -> tuple[Recorded, ...]:
-        """Record what ``decided`` says: the version that it goes by, the events, and the policy that they follow.
-
-        It is asked again whenever another writer was first.
+    def record(self, stream_id: str, decided: Callable[[], Decision], cause: Cause) -> tuple[Recorded, ...]:
+        """Record what ``decided`` says, which is asked again whenever another writer was first.
 
         Raises:
             ConcurrencyConflict: that happened `ATTEMPTS` times in a row.
 
         """
         for _ in range(ATTEMPTS):
-            version, events, policy = decided()
-            if not events:
+            decision = decided()
+            if not decision.events:
                 return ()
-            envelopes = self._envelopes(stream_id, version, events, policy, cause)
+            envelopes = self._envelopes(stream_id, decision, cause)
             try:
-                recorded = self._log.append(envelopes, expected_version=version)
+                recorded = self._log.append(envelopes, expected_version=decision.version, fence=decision.fence)
             except ConcurrencyConflict as conflict:
                 last = conflict
                 continue
@@ -74,9 +84,7 @@ class Handler:
             return recorded
         raise last
 
-    def _envelopes(
-        self, stream_id: str, after: int, events: Sequence[Event], policy: str, cause: Cause
-    ) -> tuple[Envelope, ...]:
+    def _envelopes(self, stream_id: str, decision: Decision, cause: Cause) -> tuple[Envelope, ...]:
         correlation_id = cause.correlation_id or self._ids.new()
         return tuple(
             Envelope(
@@ -88,9 +96,9 @@ class Handler:
                 worker=self._worker,
                 correlation_id=correlation_id,
                 causation_id=cause.causation_id,
-                policy=policy,
+                policy=decision.policy,
                 schema=SCHEMA,
                 event=event,
             )
-            for version, event in enumerate(events, after + 1)
+            for version, event in enumerate(decision.events, decision.version + 1)
         )

@@ -1,8 +1,12 @@
 """Pauses of a producer: how long it waits before it tries again, and what it says, once, about why."""
 
+from collections.abc import Callable
+
 import structlog
 
+from application.pace import Stop
 from application.ports import Signal
+from domain.errors import TrailkeepError
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -24,6 +28,17 @@ class Pauses:
             log.warning("generation pauses", channel=self._channel, reason=reason)
         self._signal.wait(min(FIRST_PAUSE_S * 2 ** min(self._count, 10), LONGEST_PAUSE_S))
         self._count += 1
+
+    def until_done(self, stop: Stop, attempt: Callable[[], object], *troubles: type[TrailkeepError]) -> bool:
+        """Attempt it again and again, waiting after each of these troubles; False if stopped before it was done."""
+        while not stop.is_set():
+            try:
+                attempt()
+            except troubles as trouble:
+                self.wait(str(trouble))
+            else:
+                return True
+        return False
 
     def end(self) -> None:
         """Say that it goes on, if it was said that it does not."""

@@ -46,10 +46,19 @@ class LogLine(msgspec.Struct, frozen=True):
     version: int
 
 
+class Fence(msgspec.Struct, frozen=True):
+    """What must hold in the transaction that records an outcome: the resource's lease still has this epoch."""
+
+    resource: str
+    epoch: int
+
+
 class EventLog(Protocol):
     """The append-only log. Positions are gapless from 1, in the order of commit (R15)."""
 
-    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+    def append(
+        self, envelopes: Sequence[Envelope], *, expected_version: int, fence: Fence | None = None
+    ) -> tuple[Recorded, ...]:
         """Append the events of one session, durably and all or none, and return them with their positions.
 
         An event whose id and line the log holds already is not appended again: its first position is returned.
@@ -57,6 +66,7 @@ class EventLog(Protocol):
         Raises:
             ConcurrencyConflict: the session is not at ``expected_version``.
             EventIdConflict: one of the ids is taken by other content.
+            LeaseLost: the ``fence`` does not hold: another worker took the work over.
             StoreUnavailable: nothing was appended.
 
         """
@@ -137,6 +147,50 @@ class Snapshots(Protocol):
         ...
 
 
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has a resource, or had it last, and until when. Times are microseconds since the epoch, by the database.
+
+    The epoch grows by one each time that the resource changes hands. ``now`` is when this was told.
+    """
+
+    resource: str
+    owner: str
+    host: str
+    epoch: int
+    acquired_at: int
+    expires_at: int
+    now: int
+
+    @property
+    def live(self) -> bool:
+        """Whether it has not run out."""
+        return self.now < self.expires_at
+
+
+class Leases(Protocol):
+    """Who does what, where several hosts share a log. Time is that of the database alone."""
+
+    def acquire(self, resource: str, owner: str, host: str, seconds: float) -> Lease:
+        """Take the resource for ``owner`` if it is free, its lease ran out, or it is the owner's; tell who has it."""
+        ...
+
+    def renew(self, held: Sequence[Fence], seconds: float) -> frozenset[Fence]:
+        """Have these leases run for ``seconds`` from now, unless they were taken over; return those that still hold."""
+        ...
+
+    def release(self, held: Sequence[Fence]) -> None:
+        """Let these leases run out now, unless they were taken over."""
+        ...
+
+    def find(self, resource: str) -> Lease | None:
+        """The resource's lease, whether it ran out or not; None if nobody ever had it."""
+        ...
+
+    def all(self) -> list[Lease]:
+        """Every lease, by resource."""
+        ...
+
+
 class Seal(msgspec.Struct, frozen=True):
     """The Merkle tree over the first ``size`` events: its frontier (the roots of its full subtrees, largest first)."""
 
@@ -187,8 +241,8 @@ class Agenda(Protocol):
         """The items that are due, oldest batches first within a session."""
         ...
 
-    def next_due_at(self) -> int | None:
-        """When the next item becomes due; None if none has a time."""
+    def next_due_at(self, after: int) -> int | None:
+        """When the next item becomes due that is not due at ``after``; None if none has such a time."""
         ...
 
     def items(self) -> list[AgendaItem]:

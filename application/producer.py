@@ -5,6 +5,7 @@ in `failed` until somebody starts it again.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import msgspec
 import structlog
@@ -17,7 +18,16 @@ from application.ports import BatchPlan, Clock, EncodedSegment, Encoder, MediaFi
 from application.publisher import Publisher
 from application.recovery import CRASH, OWN_PRODUCER
 from application.sessions import Sessions
-from domain.errors import EncoderFailed, FlushFailed, Refused, RootSuspect, RootUnavailable, StoreUnavailable
+from application.space import Lack, lack_of_space
+from domain.errors import (
+    EncoderFailed,
+    FlushFailed,
+    Refused,
+    RootSuspect,
+    RootUnavailable,
+    StoreUnavailable,
+    TrailkeepError,
+)
 from domain.events import Source
 from domain.lifecycle import SessionState
 from domain.segments import batch_numbers, file_number
@@ -26,9 +36,6 @@ from domain.session import Session
 ACTOR = "producer"
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
-
-Lack = Refused | RootUnavailable
-"""What is wrong with a disk that takes no batch now; no failure of a batch, and not counted as one."""
 
 log = structlog.get_logger("trailkeep.producer")
 
@@ -73,10 +80,12 @@ class Producer:
         stop: Stop,
         signal: Signal,
         on_segment: Callable[[int, EncodedSegment], None] = lambda _batch, _segment: None,
+        *,
+        patient: bool = False,
     ) -> None:
         self._session_id, self._settings, self._encoder = session_id, settings, encoder
         self._generation, self._publisher, self._sessions, self._files = generation, publisher, sessions, files
-        self._clock, self._stop, self._on_segment = clock, stop, on_segment
+        self._clock, self._stop, self._on_segment, self._patient = clock, stop, on_segment, patient
         self._signal = signal
         self._pauses: Pauses
         self._made: _Made | None = None
@@ -85,50 +94,50 @@ class Producer:
     def run(self, batches: int | None = None) -> int:
         """Produce until stopped, or until the log tells of that many more completed batches; return how many it tells.
 
-        As long as the media root does not prove to be ours, it waits.
+        As long as the media root does not prove to be ours, it waits; a ``patient`` one also as long as another process
+        has the channel's directory locked.
 
         Raises:
             Refused: another process produces the channel, or it failed too often in a row.
+            LeaseLost: another worker has taken the session over.
             RootUnavailable: the channel's directory cannot be made, or cannot be locked.
 
         """
         session = self._sessions.load(self._session_id)
-        terms = session.terms
-        self._pauses = Pauses(terms.channel, self._signal)
-        if not self._found_root(session):
-            return 0
-        made = failed = 0
-        with self._generation.producing(session):
-            while not self._stop.is_set():
-                try:
-                    if self._made is None:
-                        counted = self._sessions.load(self._session_id).completed - session.completed
-                        made, failed = counted, 0 if counted > made else failed
-                        if batches is not None and made >= batches:
-                            break
-                    completed = self._turn()
-                except EncoderFailed as failure:
-                    if not self._stop.is_set():
-                        failed += 1
-                        self._after_failure(terms.channel, failed, failure.reason)
-                except (Refused, RootUnavailable, StoreUnavailable) as trouble:
-                    self._pauses.wait(str(trouble))
-                else:
-                    if completed:
-                        made, failed = made + 1, 0
-                        self._pauses.reset()
-        return made
+        self._pauses = Pauses(session.terms.channel, self._signal)
+        with ExitStack() as stack:
+            return self._produce(session, batches) if self._ready(session, stack) else 0
 
-    def _found_root(self, session: Session) -> bool:
-        """Wait for the session's media root, for nothing may be made on another disk in its place; False if stopped."""
+    def _produce(self, session: Session, batches: int | None) -> int:
+        made = failed = 0
         while not self._stop.is_set():
             try:
-                self._generation.require_root(session)
-            except (RootUnavailable, StoreUnavailable) as trouble:
+                if self._made is None:
+                    counted = self._sessions.load(self._session_id).completed - session.completed
+                    made, failed = counted, 0 if counted > made else failed
+                    if batches is not None and made >= batches:
+                        break
+                completed = self._turn()
+            except EncoderFailed as failure:
+                if not self._stop.is_set():
+                    failed += 1
+                    self._after_failure(session.terms.channel, failed, failure.reason)
+            except (Refused, RootUnavailable, StoreUnavailable) as trouble:
                 self._pauses.wait(str(trouble))
             else:
-                return True
-        return False
+                if completed:
+                    made, failed = made + 1, 0
+                    self._pauses.reset()
+        return made
+
+    def _ready(self, session: Session, stack: ExitStack) -> bool:
+        """Wait for the media root, for nothing may be made on another disk, and lock the channel; False if stopped."""
+        troubles: tuple[type[TrailkeepError], ...] = (Refused,) if self._patient else ()
+        return self._pauses.until_done(
+            self._stop, lambda: self._generation.require_root(session), RootUnavailable, StoreUnavailable
+        ) and self._pauses.until_done(
+            self._stop, lambda: stack.enter_context(self._generation.producing(session)), *troubles
+        )
 
     def _turn(self) -> bool:
         """Make a batch, unless one that was made is still to be recorded, and record it; False if stopped before that.
@@ -153,7 +162,7 @@ class Producer:
         """Start the next batch and have it made; a lack of space is recorded once, and then only waited for."""
         session = self._sessions.load(self._session_id)
         terms, number = session.terms, session.next_batch
-        self._batch, lack = number, self._lack_of_space(session)
+        self._batch, lack = number, lack_of_space(session, self._files, self._settings.min_free_bytes)
         told = session.batches[number].failure if session.state is SessionState.FAILED else None
         if lack and (isinstance(lack, RootSuspect) or lack.reason == told):
             raise lack
@@ -189,7 +198,7 @@ class Producer:
     def _fail(self, session: Session, made: _Made, failure: EncoderFailed) -> None:
         """Record that the batch failed, and raise why: the lack of space, if there is one, is no failure to count."""
         if made.lack is None and not self._stop.is_set():
-            made.lack = self._lack_of_space(session)
+            made.lack = lack_of_space(session, self._files, self._settings.min_free_bytes)
         why = made.lack or failure
         if session.running:
             self._generation.fail(
@@ -212,17 +221,6 @@ class Producer:
             pattern=terms.naming.pattern,
             wrap=terms.naming.wrap,
         )
-
-    def _lack_of_space(self, session: Session) -> Lack | None:
-        root = session.terms.media_root.path
-        try:
-            self._files.try_writing(root, session.terms.channel)
-            free = self._files.free_bytes(root)
-        except RootUnavailable as unavailable:
-            return unavailable
-        least = self._settings.min_free_bytes
-        reason = f"less than min_free_bytes, {least}, is free on {root}"
-        return Refused("min_free_bytes", "batch", session.next_batch, reason) if free < least else None
 
     def _wait_for_pace(self) -> None:
         if self._settings.pace is Pace.ASAP:

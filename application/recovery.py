@@ -1,9 +1,11 @@
 """Recovery: what a crash left open is ended, by the log and the disk alone. Running it twice adds nothing (R14)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
+from application.claims import Claims, of_root, of_session
 from application.generation import Generation
 from application.orphans import OrphanRemover
 from application.ports import MediaFiles, ReadModels
@@ -13,7 +15,7 @@ from application.retention_projector import RetentionProjector
 from application.roots import Roots
 from application.sealer import Sealer
 from application.sessions import Sessions
-from domain.errors import Refused, RootUnavailable
+from domain.errors import HeldElsewhere, Refused, RootUnavailable
 from domain.events import Recorded
 from domain.lifecycle import SessionState
 from domain.session import Session
@@ -45,11 +47,12 @@ class Recoverer:
         sealer: Sealer,
         files: MediaFiles,
         orphans: OrphanRemover,
+        claims: Claims,
     ) -> None:
         self._sessions, self._generation, self._publisher = sessions, generation, publisher
         self._roots, self._retention = roots, retention
         self._read_model_projector, self._read_models = read_model_projector, read_models
-        self._sealer, self._files, self._orphans = sealer, files, orphans
+        self._sealer, self._files, self._orphans, self._claims = sealer, files, orphans, claims
 
     def recover(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> Recovery:
         """End orphaned batches, write playlists again, finish purges, and bring every projector to the head.
@@ -66,17 +69,33 @@ class Recoverer:
                 continue
             session = self._sessions.load(summary.session_id)
             try:
-                self._roots.require(session.terms.media_root)
-                recorded += self._end_orphan(session, left)
-                recorded += self._publisher.publish(session.session_id)
-            except RootUnavailable as suspect:
-                left.append(f"channel {summary.channel}: {suspect}")
+                with self._claimed(session):
+                    self._roots.require(session.terms.media_root)
+                    recorded += self._end_orphan(session, left)
+                    recorded += self._publisher.publish(session.session_id)
+            except (RootUnavailable, HeldElsewhere) as reason:
+                left.append(f"channel {summary.channel}: {reason}")
         recorded += self._finish_removals(left)
         done = self._retention.run_once(progress)
         left += [f"media root {root}: {reason}" for root, reason in done.paused.items()]
         self._read_model_projector.catch_up()
         self._sealer.catch_up()
         return Recovery((*recorded, *done.recorded), tuple(left))
+
+    @contextmanager
+    def _claimed(self, session: Session) -> Iterator[None]:
+        """Hold the session against the producers of other hosts; theirs is what can only be seen from there.
+
+        Raises:
+            HeldElsewhere: another worker has it.
+            RootUnavailable: its media root is that of another host.
+
+        """
+        root, resource = session.terms.media_root, of_session(session.session_id)
+        if self._claims.shared and not self._roots.here(root) and not self._claims.ours_to_watch(of_root(root.root_id)):
+            raise RootUnavailable(root.path, "it is not mounted on this host, and another host has had it")
+        with self._claims.holding(resource):
+            yield
 
     def _finish_removals(self, left: list[str]) -> list[Recorded]:
         """Carry out the removals of orphans that are authorised and have no outcome."""

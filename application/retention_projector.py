@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable
 import msgspec
 import structlog
 
+from application.claims import Claims, of_root
 from application.log_check import LogCheck
 from application.ports import Agenda, AgendaItem, Clock, EventLog
 from application.purger import Purger, next_attempt
+from application.roots import Roots
 from application.sessions import Sessions
 from domain import retention
 from domain.batch import Moment
 from domain.commands import Successor
-from domain.errors import Refused, RootSuspect, RootUnavailable
-from domain.events import OF_ROOTS, Recorded
+from domain.errors import HeldElsewhere, LeaseLost, Refused, RootSuspect, RootUnavailable
+from domain.events import OF_ROOTS, MediaRoot, Recorded
 from domain.session import Session
 
 PAGE = 1000
@@ -39,12 +41,21 @@ class RetentionProjector:
     """Turns completed batches into purges."""
 
     def __init__(
-        self, log: EventLog, log_check: LogCheck, sessions: Sessions, agenda: Agenda, purger: Purger, clock: Clock
+        self,
+        log: EventLog,
+        log_check: LogCheck,
+        sessions: Sessions,
+        agenda: Agenda,
+        purger: Purger,
+        clock: Clock,
+        claims: Claims,
+        roots: Roots,
     ) -> None:
         self._log, self._log_check, self._sessions, self._agenda = log, log_check, sessions, agenda
-        self._purger, self._clock = purger, clock
+        self._purger, self._clock, self._claims, self._roots = purger, clock, claims, roots
         self._paused: dict[str, str] = {}
         self._started_at: int | None = None
+        self._looked_at = 0
 
     def catch_up(self) -> None:
         """Bring the agenda up to the head of the log."""
@@ -67,8 +78,11 @@ class RetentionProjector:
                 return Round(tuple(recorded), paused)
 
     def next_due_at(self) -> int | None:
-        """When there will be something to do without a further event, in microseconds since the epoch."""
-        return self._agenda.next_due_at()
+        """When there will be something to do without a further event, in microseconds since the epoch.
+
+        What was due before and is still there waits for something else: a disk, say, or another worker.
+        """
+        return self._agenda.next_due_at(self._looked_at)
 
     def _follow_the_clock(self) -> None:
         """The agenda's times are those of the wall clock: first of all, and when that was set, they are made again."""
@@ -96,8 +110,10 @@ class RetentionProjector:
     def _act(self, progress: Callable[[str, int, int], None]) -> tuple[list[Recorded], dict[str, str]]:
         recorded: list[Recorded] = []
         paused: dict[str, str] = {}
-        suspect: set[str] = set()
-        due = self._agenda.due(self._clock.now())
+        skipped: set[str] = set()
+        others: dict[str, bool] = {}
+        self._looked_at = self._clock.now()
+        due = self._agenda.due(self._looked_at)
         for number, item in enumerate(due, 1):
             progress("batches", number, len(due))
             session = self._sessions.load(item.session_id)
@@ -105,19 +121,41 @@ class RetentionProjector:
                 self._correct(item.session_id)
                 continue
             root = session.terms.media_root.path
-            if root in suspect:
+            if root in skipped or self._for_others(session.terms.media_root, others):
                 continue
             try:
                 self._purge(session, item.batch, recorded)
             except RootUnavailable as unavailable:
                 paused[root] = unavailable.reason
                 if isinstance(unavailable, RootSuspect):
-                    suspect.add(root)  # on a full disk another purge may go, and make room
+                    skipped.add(root)  # on a full disk another purge may go, and make room
+            except LeaseLost as lost:
+                log.warning("another worker has taken the purging of a media root over", root=root, reason=str(lost))
+                skipped.add(root)
             except Refused as refused:
                 # Another process was first, or the clock was set: the agenda was right once and is made right again.
                 log.debug("agenda was stale", session=item.session_id, batch=item.batch, reason=refused.reason)
                 self._correct(item.session_id)
         return recorded, paused
+
+    def _for_others(self, root: MediaRoot, known: dict[str, bool]) -> bool:
+        """Whether another worker purges below the root, or only another host can: the one that has it mounted."""
+        if root.root_id not in known:
+            known[root.root_id] = not self._claimed(root)
+        return known[root.root_id]
+
+    def _claimed(self, root: MediaRoot) -> bool:
+        """Claim the root, if it is here; one that only this host ever had also if it is not, to say so."""
+        resource = of_root(root.root_id)
+        if not self._claims.shared or self._claims.holds(resource):
+            return True
+        if not self._roots.here(root) and not self._claims.ours_to_watch(resource):
+            return False
+        try:
+            self._claims.claim(resource)
+        except HeldElsewhere:
+            return False
+        return True
 
     def _correct(self, session_id: str) -> None:
         """Make a session's items again from the log; the checkpoint stays."""

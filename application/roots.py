@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from application.handlers import Cause, Handler
+from application.handlers import Cause, Decision, Handler
 from application.ports import EventLog, Marker, MediaFiles
 from domain.errors import FlushFailed, LogDamaged, RootSuspect, RootUnavailable
 from domain.events import Event, MediaRoot, Recorded, Suspicion
@@ -42,6 +42,13 @@ class Roots:
         now = self._as_it_is(root)
         self._record(root, lambda state: prove(state, now, PROVEN), Cause(ACTOR))
 
+    def here(self, root: MediaRoot) -> bool:
+        """Whether this host sees the root, by its marker; nothing is recorded."""
+        try:
+            return self._files.read_marker(root.path) == self._marker(root)
+        except RootUnavailable:
+            return False
+
     def examine(self, root: MediaRoot) -> str | None:
         """What `require` would raise, without recording anything; None if the root is trusted."""
         state = self._state(root.root_id)
@@ -68,7 +75,7 @@ class Roots:
         """
         self._look_and_record(root)
         with self.flushing(root):
-            self._files.mark(root.path, Marker(store_id=self._store_id, root_id=root.root_id))
+            self._files.mark(root.path, self._marker(root))
         now = self._as_it_is(root)
         return self._record(root, lambda state: trust(state, now, reason), cause)
 
@@ -110,7 +117,7 @@ class Roots:
             return Suspicion.ABSENT, unreadable.reason
         if found is None:
             return Suspicion.ABSENT, "its marker file is missing; is the disk mounted?"
-        if found != Marker(store_id=self._store_id, root_id=root.root_id):
+        if found != self._marker(root):
             return Suspicion.FOREIGN, f"its marker is of store {found.store_id} and root {found.root_id}, not ours"
         expected = state.devices.get(root.path) or root.device
         if expected and device != expected:
@@ -133,11 +140,14 @@ class Roots:
     def _record(
         self, root: MediaRoot, decision: Callable[[Root], Sequence[Event]], cause: Cause
     ) -> tuple[Recorded, ...]:
-        def decided() -> tuple[int, Sequence[Event], str]:
+        def decided() -> Decision:
             state = self._state(root.root_id)
-            return state.version, decision(state), ""
+            return Decision(state.version, decision(state), "")
 
         return self._handler.record(root.root_id, decided, cause)
+
+    def _marker(self, root: MediaRoot) -> Marker:
+        return Marker(store_id=self._store_id, root_id=root.root_id)
 
     def _as_it_is(self, root: MediaRoot) -> MediaRoot:
         return replace(root, device=self._files.device(root.path))

@@ -17,12 +17,16 @@ class Moment(msgspec.Struct, frozen=True):
     def since(self, earlier: "Moment") -> int:
         """Microseconds that have passed since then, at least, whatever the wall clock was set to in between.
 
-        After a restart of the machine only the time since the restart is known to have passed. Where an uptime is not
-        known there is but the wall clock.
+        After a restart of the machine only the time since the restart is known to have passed. On another machine it
+        is what its wall clock says, and no more than that machine has been running. Where an uptime is not known there
+        is but the wall clock.
         """
+        by_clock = self.at - earlier.at
         if self.uptime is None or earlier.uptime is None:
-            return self.at - earlier.at
-        return self.uptime.us - (earlier.uptime.us if earlier.uptime.boot == self.uptime.boot else 0)
+            return by_clock
+        if earlier.uptime.boot == self.uptime.boot:
+            return self.uptime.us - earlier.uptime.us
+        return self.uptime.us if earlier.uptime.host == self.uptime.host else min(self.uptime.us, by_clock)
 
 
 class Completion(msgspec.Struct, frozen=True):

@@ -66,6 +66,37 @@ class ConcurrencyConflict(TrailkeepError):
         self.session_id, self.expected_version = session_id, expected_version
 
 
+class HeldElsewhere(TrailkeepError):
+    """Work that another worker has claimed.
+
+    Attributes:
+        resource: what is claimed.
+        owner: the worker.
+        until: when its lease runs out unless it is renewed, in microseconds since the epoch.
+
+    """
+
+    def __init__(self, resource: str, owner: str, until: int) -> None:
+        super().__init__(f"lease: {resource!r} is held by worker {owner}")
+        self.resource, self.owner, self.until = resource, owner, until
+
+
+class LeaseLost(TrailkeepError):
+    """An outcome of work that another worker has taken over since; it was not recorded.
+
+    Attributes:
+        resource: what was claimed.
+        epoch: of the lease that it was done under.
+
+    """
+
+    def __init__(self, resource: str, epoch: int) -> None:
+        super().__init__(
+            f"lease: {resource!r} is not held in epoch {epoch} any more: another worker took it over, and decides"
+        )
+        self.resource, self.epoch = resource, epoch
+
+
 class EventIdConflict(TrailkeepError):
     """An event id that the log already holds with other content."""
 

@@ -170,11 +170,13 @@ class BatchFailed(_Fact, frozen=True, kw_only=True):
 class Uptime(_Fact, frozen=True, kw_only=True):
     """How long the machine has been running since the start named ``boot``, in microseconds; sleep counts.
 
-    Every process of the machine measures the same, and nobody can set it.
+    Every process of the machine measures the same, and nobody can set it. ``host`` is what the machine calls itself; an
+    event from before there were several has none.
     """
 
     boot: str
     us: int
+    host: str = ""
 
 
 class PlaylistPublished(_Fact, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
+from application.claims import Claims
 from application.explanations import Explainer
 from application.generation import Generation
 from application.handlers import Handler
@@ -24,14 +25,16 @@ from application.sessions import Sessions
 from application.verify import Verifier
 from application.witnesses import Witnesses
 from domain.errors import StoreUnavailable
-from entrypoints.places import DATABASE_FILE, home
-from entrypoints.world import SystemClock, Uuids, worker_name
+from entrypoints.heartbeat import beating
+from entrypoints.places import DATABASE_FILE, home, lease_seconds
+from entrypoints.world import SystemClock, Uuids, host_name, worker_name
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from persistence import schema
 from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.engine import file_of, open_engine
 from persistence.event_log import SqlEventLog
+from persistence.leases import leases_of
 from persistence.read_models import SqlReadModels
 from persistence.signals import DatabaseSignal
 from persistence.snapshots import SqlSnapshots
@@ -53,7 +56,10 @@ class App:
         self.read_models = SqlReadModels(self.engine)
         self.snapshots = SqlSnapshots(self.engine)
         self.sessions = Sessions(self.log, self.ids, self.snapshots)
-        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker_name())
+        self.leases = leases_of(self.engine)
+        owner = f"{worker_name()}:{self.ids.new()[-12:]}"
+        self.claims = Claims(self.leases, self.clock, owner, host_name(), lease_seconds())
+        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker_name(), self.claims)
         self.roots = Roots(self.log, self.handler, self.files, store_id)
         self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
         self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.roots, self.clock, self.ids)
@@ -61,7 +67,7 @@ class App:
             self.log, self.seals, Witnesses(self.sessions, self.read_models, self.playlists).require_newest
         )
         self.retention = RetentionProjector(
-            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock
+            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock, self.claims, self.roots
         )
         self.read_model_projector = ReadModelProjector(self.log, self.read_models)
         self.sealer = Sealer(self.log, self.seals)
@@ -97,6 +103,7 @@ class App:
             self.sealer,
             self.files,
             self.orphans,
+            self.claims,
         )
         self.queries = Queries(self.log, self.sessions, self.read_models, self.roots, self.clock)
         self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files, self.playlists)
@@ -138,7 +145,8 @@ def opened(url: str | None, say: Callable[[str], None] = lambda _: None) -> Iter
     prepare_embedded(url, say)
     app = App(url)
     try:
-        yield app
+        with beating(app.claims):
+            yield app
     finally:
         app.close()
 

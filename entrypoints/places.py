@@ -4,9 +4,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from application.claims import LEASE_S
 from domain.errors import Invalid
 
 DATABASE_FILE = "trailkeep.db"
+LONGEST_LEASE_S = 3600
 
 
 def home(environment: Mapping[str, str] = os.environ) -> Path:
@@ -15,6 +17,23 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
         return expanded("TRAILKEEP_HOME", unicode("TRAILKEEP_HOME", given)).absolute()
     base = environment.get("XDG_DATA_HOME") or "~/.local/share"
     return expanded("TRAILKEEP_HOME", unicode("XDG_DATA_HOME", base)).absolute() / "trailkeep"
+
+
+def lease_seconds(environment: Mapping[str, str] = os.environ) -> float:
+    """How long a lease lasts unless it is renewed: TRAILKEEP_LEASE_SECONDS, or 15 s.
+
+    Raises:
+        Invalid: it is no number of seconds, or one that clocks and networks cannot keep.
+
+    """
+    given = environment.get("TRAILKEEP_LEASE_SECONDS", "")
+    try:
+        seconds = float(given or LEASE_S)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= LONGEST_LEASE_S:
+        raise Invalid("TRAILKEEP_LEASE_SECONDS", given, f"a number of seconds from 1 to {LONGEST_LEASE_S}")
+    return seconds
 
 
 def media_root(given: str, directory: Path) -> str:

@@ -10,12 +10,14 @@ from types import FrameType
 import msgspec
 import structlog
 
+from application.claims import Claims, of_root, of_session
 from application.ports import EncodedSegment, Encoder
 from application.producer import Producer, ProducerSettings
 from application.retention_projector import Round
-from domain.errors import LogDamaged, StoreUnavailable, TrailkeepError
+from domain.errors import HeldElsewhere, LeaseLost, LogDamaged, StoreUnavailable, TrailkeepError
 from domain.events import Recorded
 from entrypoints.bootstrap import App
+from entrypoints.heartbeat import BEATS
 
 POLL_S = 1.0
 """How long the projectors sleep at most: what another process recorded is seen within this, were its signal lost."""
@@ -98,28 +100,56 @@ class Worker:
         return self._errors
 
     def _produce(self, one: Production, batches: int | None) -> None:
-        app = self._app
-        producer = Producer(
-            one.session_id,
-            one.settings,
-            one.encoder,
-            app.generation,
-            app.publisher,
-            app.sessions,
-            app.files,
-            app.clock,
-            self._stopping,
-            app.signal,
-            partial(self._on_segment, one.session_id),
-        )
         try:
-            producer.run(batches)
+            self._standby(one, batches)
         except TrailkeepError as error:
             log.error("producer gave up", channel=one.channel, reason=str(error))
             self._errors[one.channel] = error
         except BaseException as error:
             self._fatal = error
             self.stop()
+
+    def _standby(self, one: Production, batches: int | None) -> None:
+        """Produce while this process has the session, and wait for it while another worker has."""
+        app, said = self._app, ""
+        end = batches and app.sessions.load(one.session_id).completed + batches
+        while not self._stopping.is_set():
+            left = end and end - app.sessions.load(one.session_id).completed
+            if left is not None and left <= 0:
+                return
+            try:
+                if self._produced_once(one, left):
+                    return
+            except LeaseLost as lost:
+                log.warning("another worker has taken the channel over", channel=one.channel, reason=str(lost))
+            except (HeldElsewhere, StoreUnavailable) as reason:
+                if str(reason) != said:
+                    log.info("standing by", channel=one.channel, reason=str(reason))
+                said = str(reason)
+            self._stopping.wait(app.claims.seconds / BEATS)
+
+    def _produced_once(self, one: Production, batches: int | None) -> bool:
+        """Produce for as long as the session is ours; False if it is so no more, or cannot be had."""
+        app, resource = self._app, of_session(one.session_id)
+        root = app.sessions.load(one.session_id).terms.media_root
+        if app.claims.shared and not app.roots.here(root) and not app.claims.ours_to_watch(of_root(root.root_id)):
+            raise HeldElsewhere(of_root(root.root_id), "of the host that has the media root mounted", 0)
+        with app.claims.holding(resource):
+            Producer(
+                one.session_id,
+                one.settings,
+                one.encoder,
+                app.generation,
+                app.publisher,
+                app.sessions,
+                app.files,
+                app.clock,
+                _WhileHeld(self._stopping, app.claims, resource),
+                app.signal,
+                partial(self._on_segment, one.session_id),
+                patient=app.claims.shared,
+            ).run(batches)
+            return app.claims.holds(resource)
 
     def _project(self) -> None:
         """Purge first: it is what waits for nobody; then the read models and the seal."""
@@ -163,6 +193,19 @@ def project(app: App, progress: Callable[[str, int, int], None] = lambda *_: Non
     app.read_model_projector.catch_up()
     app.sealer.catch_up()
     return done
+
+
+class _WhileHeld:
+    """A request to stop, which the loss of a claim is too: the encoder of a batch that is not ours must end."""
+
+    def __init__(self, stopping: threading.Event, claims: Claims, resource: str) -> None:
+        self._stopping, self._claims, self._resource = stopping, claims, resource
+
+    def is_set(self) -> bool:
+        return self._stopping.is_set() or not self._claims.holds(self._resource)
+
+    def wait(self, timeout: float) -> bool:
+        return self._stopping.wait(timeout) or self.is_set()
 
 
 class _Follower:

@@ -17,7 +17,7 @@ class SystemClock:
     """The wall clock and the machine's uptime."""
 
     def __init__(self) -> None:
-        self._boot = BOOT_ID.read_text(encoding="ascii").strip()
+        self._boot, self._host = BOOT_ID.read_text(encoding="ascii").strip(), host_name()
 
     def now(self) -> int:
         """Microseconds since the epoch, UTC."""
@@ -25,7 +25,7 @@ class SystemClock:
 
     def uptime(self) -> Uptime:
         """Time since the kernel started, with what it slept: no process and no operator can set it."""
-        return Uptime(boot=self._boot, us=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000)
+        return Uptime(boot=self._boot, us=time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000, host=self._host)
 
 
 class Uuids:
@@ -40,6 +40,11 @@ class Uuids:
         return str(uuid.uuid5(uuid.UUID(namespace), name.encode(errors="backslashreplace").decode()))
 
 
+def host_name() -> str:
+    """What this machine calls itself."""
+    return socket.gethostname()
+
+
 def worker_name() -> str:
     """Host and process id: what events call this process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{host_name()}:{os.getpid()}"

@@ -89,10 +89,10 @@ class SqlAgenda(Agenda):
         with self._engine.connect() as connection:
             return list(map(_item, connection.execute(due)))
 
-    def next_due_at(self) -> int | None:
+    def next_due_at(self, after: int) -> int | None:
         """See `Agenda.next_due_at`."""
         with self._engine.connect() as connection:
-            earliest: int | None = connection.scalar(select(func.min(agenda.c.due_at)))
+            earliest: int | None = connection.scalar(select(func.min(agenda.c.due_at)).where(agenda.c.due_at > after))
         return earliest
 
     def items(self) -> list[AgendaItem]:

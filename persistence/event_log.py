@@ -8,14 +8,15 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from application.ports import EventLog, LogLine
-from domain.errors import ConcurrencyConflict, EventIdConflict, LogDamaged, StoreUnavailable
+from application.ports import EventLog, Fence, LogLine
+from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Envelope, Recorded
 from domain.merkle import leaf_hash
 from persistence import codec
 from persistence.codec import Written
 from persistence.engine import backend, driver_cursor
 from persistence.group_commit import GroupCommit
+from persistence.leases import SqlLeases
 from persistence.storage import checks_of, writer_of
 from persistence.writer import Append, Row
 
@@ -44,7 +45,9 @@ class SqlEventLog(EventLog):
         self._parameter = backend(engine).PARAMETER
         self._on_append = on_append
 
-    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+    def append(
+        self, envelopes: Sequence[Envelope], *, expected_version: int, fence: Fence | None = None
+    ) -> tuple[Recorded, ...]:
         """See `EventLog.append`.
 
         After `StoreUnavailable` append the same events again: should they be recorded after all, that tells.
@@ -53,8 +56,8 @@ class SqlEventLog(EventLog):
         if not written:
             return ()
         try:
-            recorded = self._commit(written, expected_version)
-        except (ConcurrencyConflict, LogDamaged, StoreUnavailable):
+            recorded = self._commit(written, expected_version, fence)
+        except (ConcurrencyConflict, LeaseLost, LogDamaged, StoreUnavailable):
             # Were they recorded before, or just now by a commit that told otherwise?
             recorded = self._known(written)
             if not recorded:
@@ -126,12 +129,19 @@ class SqlEventLog(EventLog):
             raise LogDamaged(0, f"the store's id is {store_id!r}, which is none")
         return store_id
 
-    def _commit(self, written: Sequence[Written], expected_version: int) -> tuple[Recorded, ...]:
+    def _commit(self, written: Sequence[Written], expected_version: int, fence: Fence | None) -> tuple[Recorded, ...]:
         rows = [_row(line, envelope) for line, envelope in written]
-        head = self._commits.append(Append(rows, expected_version))
+        head = self._commits.append(Append(rows, expected_version, fence))
+        if head is None and fence and not self._holds(fence):
+            raise LeaseLost(fence.resource, fence.epoch)
         if head is None:
             raise ConcurrencyConflict(written[0][1].session_id, expected_version)
         return tuple(Recorded(position, envelope) for position, (_, envelope) in enumerate(written, head + 1))
+
+    def _holds(self, fence: Fence) -> bool:
+        """Whether the lease has that epoch still. Epochs only grow: a fence that does not hold never will again."""
+        lease = SqlLeases(self._engine).find(fence.resource)
+        return lease is not None and lease.epoch == fence.epoch
 
     def _known(self, written: Sequence[Written]) -> tuple[Recorded, ...]:
         """The events as the log holds them already; nothing unless it holds them all."""

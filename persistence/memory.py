@@ -5,25 +5,28 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from application import ports
-from application.ports import AgendaItem, BatchRecord, LogLine, Seal, SessionSummary
-from domain.errors import ConcurrencyConflict, EventIdConflict
+from application.ports import AgendaItem, BatchRecord, Fence, LogLine, Seal, SessionSummary
+from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost
 from domain.events import Envelope, Recorded
 from domain.merkle import EMPTY_ROOT, leaf_hash
 from persistence import codec
+from persistence.memory_leases import MemoryLeases
 
 
 class MemoryEventLog(ports.EventLog):
     """The log as a list of lines. ``on_append`` is called after each append that added events."""
 
-    def __init__(self, on_append: Callable[[], None] | None = None) -> None:
-        self._on_append = on_append
+    def __init__(self, on_append: Callable[[], None] | None = None, leases: MemoryLeases | None = None) -> None:
+        self._on_append, self._leases = on_append, leases or MemoryLeases(lambda: 0)
         self._lock = threading.Lock()
         self._lines: list[LogLine] = []
         self._sessions: dict[str, list[LogLine]] = {}
         self._ids: dict[str, LogLine] = {}
         self._store_id = str(uuid.uuid4())
 
-    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+    def append(
+        self, envelopes: Sequence[Envelope], *, expected_version: int, fence: Fence | None = None
+    ) -> tuple[Recorded, ...]:
         """See `EventLog.append`."""
         written = codec.encode_append(envelopes, expected_version)
         if not written:
@@ -36,6 +39,8 @@ class MemoryEventLog(ports.EventLog):
                 return known
             if version != expected_version:
                 raise ConcurrencyConflict(session_id, expected_version)
+            if fence and not self._leases.holds(fence):
+                raise LeaseLost(fence.resource, fence.epoch)
             recorded = tuple(self._add(line, envelope) for line, envelope in written)
         if self._on_append:
             self._on_append()
@@ -155,11 +160,11 @@ class MemoryAgenda(ports.Agenda):
                 if item.due_at is not None and item.due_at <= now
             ]
 
-    def next_due_at(self) -> int | None:
+    def next_due_at(self, after: int) -> int | None:
         """See `Agenda.next_due_at`."""
         with self._lock:
             times = (item.due_at for items in self._items.values() for item in items)
-            return min((time for time in times if time is not None), default=None)
+            return min((time for time in times if time is not None and time > after), default=None)
 
     def items(self) -> list[AgendaItem]:
         """See `Agenda.items`."""

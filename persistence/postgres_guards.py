@@ -9,6 +9,10 @@ from sqlalchemy import Connection
 CHANNEL = "trailkeep"
 """Who listens there is told that the log grew."""
 
+APPEND = (
+    "append_events(bytea[], bigint[], text[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])"
+)
+
 BODIES = {
     "events_refuse()": """
 BEGIN
@@ -32,7 +36,7 @@ BEGIN
     PERFORM pg_notify('trailkeep', '');
     RETURN NULL;
 END""",
-    "append_events(bytea[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])": """
+    APPEND: """
 DECLARE
     head bigint;
     versions bigint[];
@@ -41,6 +45,7 @@ DECLARE
     known integer[];
     total integer := 0;
     appended boolean := false;
+    held boolean;
 BEGIN
     IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
         PERFORM set_config('synchronous_commit', 'on', true);
@@ -58,7 +63,12 @@ BEGIN
         IF earlier[i] > 0 THEN
             versions[i] := versions[earlier[i]];
         END IF;
-        IF versions[i] = expected[i] AND i <> ALL (known) THEN
+        held := fences[i] IS NULL;
+        IF NOT held THEN
+            PERFORM FROM leases WHERE resource = fences[i] AND epoch = epochs[i] FOR SHARE;
+            held := FOUND;
+        END IF;
+        IF held AND versions[i] = expected[i] AND i <> ALL (known) THEN
             heads[i] := head;
             head := head + sizes[i];
             versions[i] := versions[i] + sizes[i];
@@ -86,9 +96,9 @@ _DEFINITIONS = {
     "events_follow()": """
         CREATE FUNCTION events_follow() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
         SET search_path = {schema}, pg_temp""",
-    "append_events(bytea[], bigint[], integer[], integer[], integer[], bytea[], bytea[], bytea[])": """
+    APPEND: """
         CREATE FUNCTION append_events(
-            sessions bytea[], expected bigint[], sizes integer[], earlier integer[],
+            sessions bytea[], expected bigint[], fences text[], epochs bigint[], sizes integer[], earlier integer[],
             owners integer[], event_ids bytea[], lines bytea[], leaf_hashes bytea[])
         RETURNS bigint[] LANGUAGE plpgsql SECURITY DEFINER
         SET search_path = {schema}, pg_temp SET enable_seqscan = off SET enable_hashjoin = off""",

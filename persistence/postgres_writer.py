@@ -15,7 +15,7 @@ from persistence.writer import Append
 
 _APPEND = """
     SELECT append_events(
-        %b::bytea[], %b::bigint[], %b::integer[], %b::integer[],
+        %b::bytea[], %b::bigint[], %b::text[], %b::bigint[], %b::integer[], %b::integer[],
         %b::integer[], %b::bytea[], %b::bytea[], %b::bytea[])"""
 
 
@@ -89,7 +89,7 @@ def _is_end(connection: Any, error: psycopg.OperationalError) -> bool:
 
 
 def _arguments(appends: Sequence[Append]) -> tuple[list[Any], ...]:
-    """What `append_events` takes: four arrays with an item an append, four with an item a row."""
+    """What `append_events` takes: six arrays with an item an append, four with an item a row."""
     sessions = [one.rows[0][1] for one in appends]
     newest: dict[bytes, int] = {}
     earlier = []
@@ -100,6 +100,8 @@ def _arguments(appends: Sequence[Append]) -> tuple[list[Any], ...]:
     return (
         sessions,
         [one.expected_version for one in appends],
+        [one.fence and one.fence.resource for one in appends],
+        [one.fence and one.fence.epoch for one in appends],
         [len(one.rows) for one in appends],
         earlier,
         [number for number, one in enumerate(appends, 1) for _ in one.rows],

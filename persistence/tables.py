@@ -96,6 +96,18 @@ checkpoints = Table(
     sqlite_strict=True,
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("resource", TEXT_BY_BYTES, primary_key=True),
+    _text("owner"),
+    _text("host"),
+    _integer("epoch"),
+    _integer("acquired_at"),
+    _integer("expires_at"),
+    sqlite_strict=True,
+)
+
 agenda = Table(
     "agenda",
     metadata,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine, event
 
+from application.ports import Fence
 from domain.errors import LogDamaged
 from persistence.engine import driver, raise_translated
 from persistence.sqlite import ERRORS
@@ -16,15 +17,20 @@ Row = tuple[bytes, bytes, int, bytes, bytes]
 
 
 class Append(msgspec.Struct, frozen=True):
-    """Rows of one session, in order, at least one; they are recorded only if it is at ``expected_version``."""
+    """Rows of one session, in order, at least one; they are recorded only if it is at ``expected_version``.
+
+    With a ``fence``, only if the resource's lease has that epoch still, too.
+    """
 
     rows: Sequence[Row]
     expected_version: int
+    fence: Fence | None = None
 
 
 _STATE = """
     SELECT coalesce((SELECT position FROM log_head), 0),
         coalesce((SELECT max(version) FROM events WHERE session_id = ?), 0)"""
+_EPOCH = "SELECT 1 FROM leases WHERE resource = ? AND epoch = ?"
 _INSERT = """
     INSERT INTO events (position, event_id, session_id, version, line, leaf_hash) VALUES (?, ?, ?, ?, ?, ?)"""
 
@@ -44,8 +50,8 @@ class Writer:
     def commit(self, appends: Sequence[Append]) -> list[int | None]:
         """Commit these appends in one transaction; the answer to each is the head of the log that it came after.
 
-        None if its session was not at the version that it expects: that append is left out, and the others are not. Two
-        appends of one session see each other.
+        None if its session was not at the version that it expects, or its fence does not hold: that append is left out,
+        and the others are not. Two appends of one session see each other.
 
         Raises:
             LogDamaged: an event with one of the ids is there, or what guards the log refused a row: none is committed.
@@ -59,7 +65,7 @@ class Writer:
                 cursor = self._opened().execute("BEGIN IMMEDIATE")
                 for one in appends:
                     head, version = cursor.execute(_STATE, (one.rows[0][1],)).fetchone()
-                    if version != one.expected_version:
+                    if version != one.expected_version or not _holds(cursor, one.fence):
                         answers.append(None)
                         continue
                     answers.append(head)
@@ -95,3 +101,7 @@ class Writer:
     def _disposed(self, _: Engine) -> None:
         with self._turn:
             self._close()
+
+
+def _holds(cursor: Any, fence: Fence | None) -> bool:
+    return fence is None or cursor.execute(_EPOCH, (fence.resource, fence.epoch)).fetchone() is not None

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from application.claims import Claims
 from application.explanations import Explainer
 from application.generation import Generation, Terms, expected_of, nominal
 from application.handlers import Cause, Handler
 from application.log_check import LogCheck
 from application.losses import Losses
 from application.orphans import OrphanRemover
-from application.ports import BatchPlan, EncodedSegment, MediaFiles, Playlists
+from application.ports import BatchPlan, EncodedSegment, Leases, MediaFiles, Playlists
 from application.publisher import Publisher
 from application.purger import Purger
 from application.queries import Queries
@@ -29,6 +30,7 @@ from domain.session import Session
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.memory_leases import MemoryLeases
 from persistence.snapshots import MemorySnapshots
 from tests.builders import OFF, STORE_ID, CountingIds, FakeClock
 
@@ -49,10 +51,11 @@ class Store:
     """What outlives a process: the log, what projectors keep, the time, and the ids that were given out."""
 
     def __init__(self) -> None:
-        self.log = TestLog()
-        self.agenda, self.seals, self.read_models = MemoryAgenda(), MemorySeals(), MemoryReadModels()
         self.snapshots = MemorySnapshots()
         self.clock, self.ids = FakeClock(), CountingIds()
+        self.leases = MemoryLeases(self.clock.now)
+        self.log = TestLog(leases=self.leases)
+        self.agenda, self.seals, self.read_models = MemoryAgenda(), MemorySeals(), MemoryReadModels()
 
 
 class App:
@@ -64,13 +67,15 @@ class App:
         files: MediaFiles | None = None,
         playlists: Playlists | None = None,
         worker: str = "here:1",
+        leases: Leases | None = None,
     ) -> None:
         self.store, self.log, self.clock, self.ids = store, store.log, store.clock, store.ids
         self.agenda, self.seals, self.read_models = store.agenda, store.seals, store.read_models
         self.files, self.playlists = files or SegmentRoots(), playlists or PlaylistFiles()
         store_id = self.log.store_id()
         self.sessions = Sessions(self.log, self.ids, store.snapshots, every=5)
-        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker)
+        self.claims = Claims(leases, self.clock, worker, worker.partition(":")[0])
+        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker, self.claims)
         self.roots = Roots(self.log, self.handler, self.files, store_id)
         self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
         self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.roots, self.clock, self.ids)
@@ -78,7 +83,7 @@ class App:
             self.log, self.seals, Witnesses(self.sessions, self.read_models, self.playlists).require_newest
         )
         self.retention = RetentionProjector(
-            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock
+            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock, self.claims, self.roots
         )
         self.read_model_projector = ReadModelProjector(self.log, self.read_models)
         self.sealer = Sealer(self.log, self.seals)
@@ -114,6 +119,7 @@ class App:
             self.sealer,
             self.files,
             self.orphans,
+            self.claims,
         )
         self.queries = Queries(self.log, self.sessions, self.read_models, self.roots, self.clock)
         self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files, self.playlists)

@@ -6,7 +6,7 @@ import sys
 import click
 import structlog
 
-from entrypoints.cli import batches, demo, evidence, guards, production, repairs, sessions, store, verification
+from entrypoints.cli import batches, demo, evidence, guards, production, repairs, sessions, store, verification, workers
 from entrypoints.cli.common import Group
 
 
@@ -46,6 +46,7 @@ for command in (
     evidence.replay,
     verification.verify,
     repairs.repair,
+    workers.workers,
     store.rebuild,
     store.db,
     store.doctor,

@@ -13,7 +13,16 @@ import msgspec
 from rich.text import Text
 
 from application.handlers import Cause
-from domain.errors import Invalid, LogDamaged, NotFound, Refused, RootUnavailable, TrailkeepError
+from domain.errors import (
+    HeldElsewhere,
+    Invalid,
+    LeaseLost,
+    LogDamaged,
+    NotFound,
+    Refused,
+    RootUnavailable,
+    TrailkeepError,
+)
 from domain.events import Recorded, SessionOpened
 from domain.session import Session
 from entrypoints.bootstrap import App, default_url, opened
@@ -62,7 +71,7 @@ class Group(click.Group):
 
 def exit_code(error: TrailkeepError) -> Exit:
     """The exit code that an error stands for."""
-    if isinstance(error, Refused | RootUnavailable):
+    if isinstance(error, Refused | RootUnavailable | HeldElsewhere | LeaseLost):
         return Exit.REFUSED
     return Exit.USAGE if isinstance(error, Invalid) else Exit.ERROR
 

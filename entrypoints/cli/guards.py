@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from application.claims import of_root
 from domain.errors import NotFound
 from domain.events import MediaRoot, PurgeIssued
 from entrypoints.bootstrap import App
@@ -48,12 +49,13 @@ def purge(ctx: click.Context, plan: str, as_json: bool) -> None:
             raise NotFound("plan", plan, "the hash of a plan that waits to be confirmed; see `trailkeep plan`")
         with progress("checking") as advance:
             app.log_check.require_intact(partial(advance, "events"))
-        issued = app.purger.issue(row.session_id, row.batch, confirmed=plan, actor=actor())
-        print_event(app, issued, as_json)
-        confirmed = isinstance(issued.event, PurgeIssued)
-        if confirmed:
-            for recorded in app.purger.carry_out(row.session_id, row.batch):
-                print_event(app, recorded, as_json)
+        with app.claims.holding(of_root(app.sessions.load(row.session_id).terms.media_root.root_id)):
+            issued = app.purger.issue(row.session_id, row.batch, confirmed=plan, actor=actor())
+            print_event(app, issued, as_json)
+            confirmed = isinstance(issued.event, PurgeIssued)
+            if confirmed:
+                for recorded in app.purger.carry_out(row.session_id, row.batch):
+                    print_event(app, recorded, as_json)
     if not confirmed:
         err.print("Error: the disk is not as the plan says any more; there is a new plan", style="bold red")
         sys.exit(Exit.REFUSED)

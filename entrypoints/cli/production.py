@@ -74,10 +74,17 @@ def sessions_for(app: App, wanted: Sequence[Terms]) -> list[Session]:
 
     """
     found = [open_session(app, terms) for terms in wanted]
-    return [
-        session or app.sessions.load(app.generation.open(terms, Cause(ACTOR)).envelope.session_id)
-        for session, terms in zip(found, wanted, strict=True)
-    ]
+    return [session or _opened(app, terms) for session, terms in zip(found, wanted, strict=True)]
+
+
+def _opened(app: App, terms: Terms) -> Session:
+    """A new session of the channel, or the one that another worker opened in this moment."""
+    try:
+        return app.sessions.load(app.generation.open(terms, Cause(ACTOR)).envelope.session_id)
+    except Refused:
+        if found := open_session(app, terms):
+            return found
+        raise
 
 
 def open_session(app: App, terms: Terms) -> Session | None:

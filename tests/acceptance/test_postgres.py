@@ -100,7 +100,7 @@ def test_r15_a_reader_can_only_read(reader: Store, writer: Store) -> None:
     writer.open()
     for statement in [
         *CHANGES,
-        "SELECT append_events('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
+        "SELECT append_events('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
         "INSERT INTO checkpoints VALUES ('retention', 7)",
         "UPDATE seal SET size = 0",
         "DELETE FROM agenda",

@@ -1,5 +1,6 @@
 """One way to open every kind of store, so that one suite holds them all to the ports."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
-from application.ports import Agenda, EventLog, ReadModels, Seals, Snapshots
+from application.ports import Agenda, EventLog, Leases, ReadModels, Seals, Snapshots
 from persistence import schema
 from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.engine import driver, open_engine
 from persistence.event_log import SqlEventLog
+from persistence.leases import SqlLeases
 from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.memory_leases import MemoryLeases
 from persistence.read_models import SqlReadModels
 from persistence.snapshots import MemorySnapshots, SqlSnapshots
 
@@ -25,6 +28,7 @@ class Store(NamedTuple):
     agenda: Agenda
     read_models: ReadModels
     snapshots: Snapshots
+    leases: Leases
 
 
 def url_of(path: Path) -> str:
@@ -32,7 +36,9 @@ def url_of(path: Path) -> str:
 
 
 def memory_store(_: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
-    yield Store(MemoryEventLog(on_append), MemorySeals(), MemoryAgenda(), MemoryReadModels(), MemorySnapshots())
+    leases = MemoryLeases(lambda: time.time_ns() // 1000)
+    log = MemoryEventLog(on_append, leases)
+    yield Store(log, MemorySeals(), MemoryAgenda(), MemoryReadModels(), MemorySnapshots(), leases)
 
 
 def sqlite_store(directory: Path, on_append: OnAppend | None = None) -> Iterator[Store]:
@@ -47,6 +53,7 @@ def a_store(engine: Engine, on_append: OnAppend | None = None) -> Store:
         SqlAgenda(engine),
         SqlReadModels(engine),
         SqlSnapshots(engine),
+        SqlLeases(engine),
     )
 
 

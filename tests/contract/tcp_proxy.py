@@ -22,15 +22,13 @@ class Cut(Enum):
 
 
 class TcpProxy:
-    """Forwards connections to the server of ``url``; its own URL is ``url`` with another port."""
+    """Forwards connections to the server of ``url``; its own URL is ``url`` with another port, at an address."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, at: str = "127.0.0.1") -> None:
         target = make_url(url)
         self._target = (target.host or "127.0.0.1", target.port or 5432)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = target.set(host="127.0.0.1", port=self._listener.getsockname()[1]).render_as_string(
-            hide_password=False
-        )
+        self._listener = socket.create_server((at, 0))
+        self.url = target.set(host=at, port=self._listener.getsockname()[1]).render_as_string(hide_password=False)
         self._lock = threading.Lock()
         self._links: list[_Link] = []
         self._statement: bytes | None = None

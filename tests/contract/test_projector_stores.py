@@ -90,7 +90,7 @@ def test_a_seal_takes_the_place_of_the_one_before(store: Store) -> None:
 def test_an_agenda_begins_empty_at_position_zero(agenda: Agenda) -> None:
     assert agenda.checkpoint() == 0
     assert agenda.due(2**62) == []
-    assert agenda.next_due_at() is None
+    assert agenda.next_due_at(0) is None
 
 
 def test_items_are_due_from_their_time_on(agenda: Agenda) -> None:
@@ -98,14 +98,14 @@ def test_items_are_due_from_their_time_on(agenda: Agenda) -> None:
     assert agenda.due(99) == []
     assert agenda.due(100) == [item(0, 100)]
     assert agenda.due(2**62) == [item(0, 100), item(1, 200)]
-    assert agenda.next_due_at() == 100
+    assert agenda.next_due_at(0) == 100
     assert agenda.checkpoint() == 5
 
 
 def test_the_oldest_batches_of_a_session_come_first(agenda: Agenda) -> None:
     agenda.replace({session(2): [item(3, 1, of=2), item(1, 9, of=2)], session(1): [item(5, 5)]}, checkpoint=1)
     assert agenda.due(9) == [item(5, 5), item(1, 9, of=2), item(3, 1, of=2)]
-    assert agenda.next_due_at() == 1
+    assert agenda.next_due_at(0) == 1
 
 
 def test_a_sessions_items_take_the_place_of_its_old_ones_alone(agenda: Agenda) -> None:
@@ -135,7 +135,7 @@ def test_the_checkpoint_of_an_agenda_may_stay_and_go_back(agenda: Agenda) -> Non
 def test_an_agenda_that_is_cleared_begins_again(agenda: Agenda) -> None:
     agenda.replace({session(1): [item(0, 1)]}, checkpoint=4)
     agenda.clear()
-    assert (agenda.checkpoint(), agenda.due(9), agenda.next_due_at()) == (0, [], None)
+    assert (agenda.checkpoint(), agenda.due(9), agenda.next_due_at(0)) == (0, [], None)
 
 
 # the read models

@@ -276,10 +276,9 @@ def test_alembic_makes_the_same_database(engine: Engine, url: str) -> None:
 
 def test_the_log_is_never_dropped_by_a_downgrade(engine: Engine, url: str) -> None:
     schema.upgrade(engine)
-    assert alembic(url, "downgrade", "v0001").returncode == 0
     before = objects(engine)
     downgrade = alembic(url, "downgrade", "base")
     assert downgrade.returncode != 0
     assert "the log is never dropped" in downgrade.stderr
     assert objects(engine) == before
-    assert schema.upgrade(engine) == "v0001"
+    schema.require_head(engine)

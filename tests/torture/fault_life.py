@@ -105,8 +105,8 @@ def lived(place: Place) -> Iterator[FakeClock]:
     clock, append = FakeClock(), SqlEventLog.append
     clock.advance(place.late)
 
-    def noted(log: SqlEventLog, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
-        recorded = append(log, envelopes, expected_version=expected_version)
+    def noted(log: SqlEventLog, envelopes: Sequence[Envelope], **terms: Any) -> tuple[Recorded, ...]:
+        recorded = append(log, envelopes, **terms)
         if place.witness >= 0:
             os.write(place.witness, b"".join(f"{one.envelope.event_id}\n".encode() for one in recorded))
         return recorded

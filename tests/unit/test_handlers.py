@@ -1,9 +1,11 @@
 """Commands become events: with everything that R16 wants, once, and on the version that was decided upon."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
+from application.claims import Claims
 from application.handlers import ATTEMPTS, Cause, Handler
 from application.sessions import Sessions
 from domain.commands import CloseSession, FailBatch, RecordPlaylist
@@ -22,15 +24,16 @@ class RacedLog(TestLog):
         super().__init__()
         self.rivals: list[Callable[[], object]] = []
 
-    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+    def append(self, envelopes: Sequence[Envelope], **terms: Any) -> tuple[Recorded, ...]:
         if self.rivals:
             self.rivals.pop(0)()
-        return super().append(envelopes, expected_version=expected_version)
+        return super().append(envelopes, **terms)
 
 
 def a_handler(log: TestLog, worker: str = "here:1", ids: CountingIds | None = None) -> Handler:
     ids = ids or CountingIds()
-    return Handler(log, Sessions(log, ids), FakeClock(), ids, worker)
+    clock = FakeClock()
+    return Handler(log, Sessions(log, ids), clock, ids, worker, Claims(None, clock, worker, "here"))
 
 
 @pytest.mark.rule("R16")

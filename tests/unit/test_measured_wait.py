@@ -20,8 +20,8 @@ YEARS = 10 * 365 * 24 * 3600
 JUMPS = (-YEARS, -3, 3, YEARS)
 
 
-def up(seconds: float, boot: str = "this") -> Moment:
-    return Moment(NOW, Uptime(boot=boot, us=round(seconds * SECOND)))
+def up(seconds: float, boot: str = "this", host: str = "here", at: int = NOW) -> Moment:
+    return Moment(at, Uptime(boot=boot, us=round(seconds * SECOND), host=host))
 
 
 def purged(channel: Channel) -> int:
@@ -48,6 +48,12 @@ class TestMoments:
         """Also where the uptime is larger than it was then."""
         assert up(5, "next").since(up(70)) == 5 * SECOND
         assert up(75, "next").since(up(70)) == 75 * SECOND
+
+    @pytest.mark.rule("R13")
+    def test_on_another_machine_it_is_what_its_wall_clock_says_and_no_more_than_it_has_been_running(self) -> None:
+        """R13: a machine that has been up for a year has not seen a year pass since somebody else's playlist."""
+        assert up(365 * 86400, "that", "there", NOW + 3 * SECOND).since(up(70)) == 3 * SECOND
+        assert up(2, "that", "there", NOW + 3 * SECOND).since(up(70)) == 2 * SECOND
 
     def test_where_an_uptime_is_not_known_it_is_the_difference_of_the_wall_clocks(self) -> None:
         assert Moment(NOW + 7).since(up(70)) == 7

@@ -502,13 +502,13 @@ class MoodyLog(TestLog):
     refused: type[Event] | None = None
     unsure = False
 
-    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+    def append(self, envelopes: Sequence[Envelope], **terms: Any) -> tuple[Recorded, ...]:
         if any(type(one.event) is self.refused for one in envelopes):
             if self.unsure:
                 self.refused = None
-                super().append(envelopes, expected_version=expected_version)
+                super().append(envelopes, **terms)
             raise StoreUnavailable("sqlite:///x.db", "database or disk is full")
-        return super().append(envelopes, expected_version=expected_version)
+        return super().append(envelopes, **terms)
 
 
 class TestOutages:

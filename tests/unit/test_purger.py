@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -180,9 +181,9 @@ class TestCarryingOut:
                 steps.append("playlist")
 
         class WatchedLog(TestLog):
-            def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+            def append(self, envelopes: Sequence[Envelope], **terms: Any) -> tuple[Recorded, ...]:
                 steps.append(type(envelopes[0].event).__name__)
-                return super().append(envelopes, expected_version=expected_version)
+                return super().append(envelopes, **terms)
 
         store = Store()
         store.log = WatchedLog()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,12 @@ class Outage(TestLog):
         super().__init__()
         self.rivals: list[Callable[[], object]] = []
 
-    def append(self, envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
+    def append(self, envelopes: Sequence[Envelope], **terms: Any) -> tuple[Recorded, ...]:
         if self.down:
             raise StoreUnavailable("sqlite:////log.db", "disk I/O error")
         if self.rivals:
             self.rivals.pop()()
-        return super().append(envelopes, expected_version=expected_version)
+        return super().append(envelopes, **terms)
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+"""`workers`: who does what, where several hosts share a log."""
+
+from typing import Any
+
+import click
+
+from application.ports import Lease
+from entrypoints.bootstrap import App
+from entrypoints.cli.common import application, json_option, print_json
+from entrypoints.cli.render import moment, out, table
+
+
+@click.command()
+@json_option
+@click.pass_context
+def workers(ctx: click.Context, as_json: bool) -> None:
+    """Show which worker produces which session and purges which media root, since when and until when.
+
+    A worker renews what it has; what ran out goes to whoever takes it next.
+
+    Example: trailkeep workers
+    """
+    with application(ctx) as app:
+        if app.leases is None and not as_json:
+            out.print("one machine has this database to itself: its processes hold locks of the disk, and no leases")
+            return
+        if not as_json:
+            app.read_model_projector.catch_up()
+        rows = [_row(app, lease) for lease in (app.leases.all() if app.leases else ())]
+    if as_json:
+        print_json(rows)
+        return
+    names = ("what", "of", "worker", "epoch", "since", "until", "")
+    out.print(table(names, [_shown(row) for row in rows]))
+
+
+def _row(app: App, lease: Lease) -> dict[str, Any]:
+    kind, _, of = lease.resource.partition(":")
+    return {
+        "resource": lease.resource,
+        "kind": kind,
+        "of": _name(app, kind, of),
+        "worker": lease.owner,
+        "host": lease.host,
+        "epoch": lease.epoch,
+        "since": lease.acquired_at,
+        "until": lease.expires_at,
+        "live": lease.live,
+    }
+
+
+def _name(app: App, kind: str, of: str) -> str:
+    """The channel of a session, the path of a root; the id, of what the read models do not know."""
+    if kind == "session":
+        found = app.read_models.session(of)
+        return found.channel if found else of
+    return next((one.root for one in app.read_models.sessions() if one.root_id == of), of)
+
+
+def _shown(row: dict[str, Any]) -> tuple[str, ...]:
+    what = "produces" if row["kind"] == "session" else "purges"
+    state = "" if row["live"] else "ran out"
+    return what, row["of"], row["worker"], str(row["epoch"]), moment(row["since"]), moment(row["until"]), state
