@@ -131,7 +131,7 @@ def test_r10_an_append_is_durable_whatever_its_connection_says(log: SqlEventLog,
     """As under a pooler, which may give the transaction another connection than the one that was made durable."""
     with psycopg.connect(postgres_url) as connection:
         connection.execute("SET synchronous_commit = off")
-        connection.execute("SELECT append_events('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')")
+        connection.execute("SELECT append_events('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')")
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
 
 
