@@ -95,8 +95,13 @@ class SqlEventLog(EventLog):
 
     def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
         """See `EventLog.read_lines`."""
-        rows = self._rows(_READ_LINES, min(max(after, 0), _NEWEST), limit)
-        return [_stored(*row) for row in rows]
+        last, lines = min(max(after, 0), _NEWEST), list[LogLine]()
+        for row in self._rows(_READ_LINES, last, limit):
+            if row[0] <= last:  # pages that changed places; who reads on from here would come back to it
+                break
+            last = row[0]
+            lines.append(_stored(*row))
+        return lines
 
     def examine(self, line: LogLine) -> Recorded:
         """See `EventLog.examine`."""

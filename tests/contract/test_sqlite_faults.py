@@ -99,3 +99,14 @@ def test_a_row_of_the_ledger_that_cannot_be_read_is_called_by_its_name(
     assert store.read_models.batches(session(1), numbers=[0]) == [a_record(0)]
     with pytest.raises(ReadModelsDamaged, match=f"batch 1 of session {session(1)}.*trailkeep rebuild"):
         store.read_models.batches(session(1))
+
+
+def test_lines_that_lead_back_are_not_followed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they do when two pages of the table changed places; whoever reads page by page would never end."""
+    assert isinstance(store.log, SqlEventLog)
+    in_order = store.log.read_lines()
+    read = store.log._rows
+    monkeypatch.setattr(store.log, "_rows", lambda *asked: [*(rows := read(*asked))[10:], *rows[:10]])
+    assert store.log.read_lines() == in_order[10:]
+    monkeypatch.setattr(store.log, "_rows", lambda *asked: read(*asked[:1], 0, *asked[2:]))
+    assert store.log.read_lines(after=20) == []
