@@ -111,7 +111,7 @@ def test_after_some_fault_all_comes_to_a_clean_end(
 
 
 @torture
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 @pytest.mark.rule("R6", "R10", "R14", "R15")
 @pytest.mark.parametrize(("call", "error"), SWEEPS)
 def test_after_each_fault_all_comes_to_a_clean_end(lab: Lab, replay: Replay, call: str, error: str) -> None:
@@ -120,7 +120,7 @@ def test_after_each_fault_all_comes_to_a_clean_end(lab: Lab, replay: Replay, cal
 
 
 @torture
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 @pytest.mark.rule("R6", "R10", "R14", "R15")
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EMFILE"])
 @pytest.mark.parametrize("call", ["open", "write", "fsync", "unlink", "rename"])
@@ -130,7 +130,7 @@ def test_after_a_burst_of_faults_all_comes_to_a_clean_end(lab: Lab, replay: Repl
 
 
 @torture
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 @pytest.mark.rule("R6", "R10", "R14", "R15")
 @pytest.mark.parametrize("call", CALLS)
 def test_a_script_that_goes_on_after_each_fault_comes_to_a_clean_end(lab: Lab, replay: Replay, call: str) -> None:
@@ -140,7 +140,7 @@ def test_a_script_that_goes_on_after_each_fault_comes_to_a_clean_end(lab: Lab, r
 
 
 @torture
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 @pytest.mark.rule("R15", "R17", "R20")
 @pytest.mark.parametrize("call", CALLS)
 def test_a_store_that_could_not_be_made_is_made_later(lab: Lab, replay: Replay, call: str) -> None:
