@@ -18,7 +18,9 @@ from tests.contract.test_postgres_commits import an_append
 
 WRITERS, EACH, LONGEST_S = 8, 60, 0.005
 
-APPEND = "SELECT append_events(%b::bytea[], %b::bigint[], '{NULL}', '{NULL}', '{1}', '{0}', '{1}', %b::bytea[], %b::bytea[], %b::bytea[])"
+APPEND = """
+    SELECT append_events(%b::bytea[], %b::bigint[], '{NULL}', '{NULL}', '{1}', '{0}', '{1}', %b::bytea[], %b::bytea[],
+        %b::bytea[])"""
 
 
 class Numbered(Protocol):
