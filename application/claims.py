@@ -4,7 +4,7 @@ Where one machine has the database to itself there are no leases: its kernel's l
 from the dead at once (ADR 0010). Claims are then granted to whoever asks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -42,10 +42,22 @@ class _Held(msgspec.Struct):
 
 
 class Claims:
-    """What this process holds. ``owner`` names one life of one process, ``host`` the machine that it is on."""
+    """What this process holds. ``owner`` names one life of one process, ``host`` the machine that it is on.
 
-    def __init__(self, leases: Leases | None, clock: Clock, owner: str, host: str, seconds: float = LEASE_S) -> None:
-        self._leases, self._clock, self._owner, self._host = leases, clock, owner, host
+    ``gone`` tells of another owner that its process has ended, where that can be known: nobody has to wait for a lease
+    of the dead to run out.
+    """
+
+    def __init__(
+        self,
+        leases: Leases | None,
+        clock: Clock,
+        owner: str,
+        host: str,
+        seconds: float = LEASE_S,
+        gone: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self._leases, self._clock, self._owner, self._host, self._gone = leases, clock, owner, host, gone
         self.seconds = seconds
         self._held: dict[str, _Held] = {}
 
@@ -66,6 +78,8 @@ class Claims:
             return
         asked = self._clock.uptime().us
         lease = self._leases.acquire(resource, self._owner, self._host, self.seconds)
+        if lease.owner != self._owner and self._gone(lease.owner):
+            lease = self._leases.acquire(resource, self._owner, self._host, self.seconds, over=lease.epoch)
         if lease.owner != self._owner:
             raise HeldElsewhere(resource, lease.owner, lease.expires_at)
         self._held[resource] = _Held(lease.epoch, self._until(asked))

@@ -170,8 +170,11 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class Leases(Protocol):
     """Who does what, where several hosts share a log. Time is that of the database alone."""
 
-    def acquire(self, resource: str, owner: str, host: str, seconds: float) -> Lease:
-        """Take the resource for ``owner`` if it is free, its lease ran out, or it is the owner's; tell who has it."""
+    def acquire(self, resource: str, owner: str, host: str, seconds: float, *, over: int | None = None) -> Lease:
+        """Take the resource for ``owner`` if it is free, its lease ran out, or it is the owner's; tell who has it.
+
+        In the epoch ``over`` it is taken also from somebody else, of whom it is known that he is gone.
+        """
         ...
 
     def renew(self, held: Sequence[Fence], seconds: float) -> frozenset[Fence]:

@@ -27,7 +27,7 @@ from application.witnesses import Witnesses
 from domain.errors import StoreUnavailable
 from entrypoints.heartbeat import beating
 from entrypoints.places import DATABASE_FILE, home, lease_seconds
-from entrypoints.world import SystemClock, Uuids, host_name, worker_name
+from entrypoints.world import Lives, SystemClock, Uuids, host_name, worker_name
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from persistence import schema
@@ -45,6 +45,7 @@ class App:
     """Everything that commands call, joined over one database."""
 
     def __init__(self, url: str) -> None:
+        seconds = lease_seconds()
         self.engine = _engine_at_head(url)
         self.url = shown(self.engine.url)
         self.signal = DatabaseSignal(self.engine)
@@ -57,8 +58,9 @@ class App:
         self.snapshots = SqlSnapshots(self.engine)
         self.sessions = Sessions(self.log, self.ids, self.snapshots)
         self.leases = leases_of(self.engine)
-        owner = f"{worker_name()}:{self.ids.new()[-12:]}"
-        self.claims = Claims(self.leases, self.clock, owner, host_name(), lease_seconds())
+        lives = Lives()
+        owner = lives.name(self.ids.new()[-12:])
+        self.claims = Claims(self.leases, self.clock, owner, host_name(), seconds, lives.gone)
         self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker_name(), self.claims)
         self.roots = Roots(self.log, self.handler, self.files, store_id)
         self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)

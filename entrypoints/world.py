@@ -1,5 +1,6 @@
 """The clock, fresh ids and the name of this process: what the domain must never reach for by itself."""
 
+import hashlib
 import os
 import socket
 import time
@@ -11,6 +12,7 @@ import uuid_utils
 from domain.events import Uptime
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 class SystemClock:
@@ -43,6 +45,25 @@ class Uuids:
 def host_name() -> str:
     """What this machine calls itself."""
     return socket.gethostname()
+
+
+class Lives:
+    """Names the lives of processes, and tells which have ended: of those whose ids mean the same as here."""
+
+    def __init__(self) -> None:
+        boot, namespace = BOOT_ID.read_text(encoding="ascii").strip(), PID_NAMESPACE.readlink()
+        self._here = hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:8]
+
+    def name(self, once: str) -> str:
+        """The name of this life; ``once`` tells it from that of a later process with the same id."""
+        return f"{worker_name()}:{self._here}:{once}"
+
+    def gone(self, name: str) -> bool:
+        """Whether that process has ended, for sure. Of another machine, or another container, nobody knows here."""
+        match name.rsplit(":", 3):
+            case [_, pid, where, _] if where == self._here and pid.isdigit():
+                return not Path("/proc", pid).exists()
+        return False
 
 
 def worker_name() -> str:

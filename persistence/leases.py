@@ -26,7 +26,7 @@ class SqlLeases(Leases):
         self._now: ColumnElement[int] = literal_column(_NOW[dialect], BigInteger)
         self._insert = _INSERT[dialect]
 
-    def acquire(self, resource: str, owner: str, host: str, seconds: float) -> Lease:
+    def acquire(self, resource: str, owner: str, host: str, seconds: float, *, over: int | None = None) -> Lease:
         """See `Leases.acquire`."""
         new = self._insert(leases).values(
             resource=resource,
@@ -46,7 +46,7 @@ class SqlLeases(Leases):
                 "acquired_at": case((held, leases.c.acquired_at), else_=self._now),
                 "expires_at": self._now + _us(seconds),
             },
-            where=(leases.c.owner == owner) | (leases.c.expires_at <= self._now),
+            where=(leases.c.owner == owner) | (leases.c.expires_at <= self._now) | (leases.c.epoch == over),
         )
         with self._engine.begin() as connection:
             connection.execute(taken)

@@ -17,11 +17,11 @@ class MemoryLeases(ports.Leases):
         self._lock = threading.Lock()
         self._rows: dict[str, Lease] = {}
 
-    def acquire(self, resource: str, owner: str, host: str, seconds: float) -> Lease:
+    def acquire(self, resource: str, owner: str, host: str, seconds: float, *, over: int | None = None) -> Lease:
         """See `Leases.acquire`."""
         with self._lock:
             found, now = self._rows.get(resource), self._now()
-            if found and found.owner != owner and now < found.expires_at:
+            if found and found.owner != owner and now < found.expires_at and found.epoch != over:
                 return replace(found, now=now)
             until = now + int(seconds * 1e6)
             if found and found.owner == owner and now < found.expires_at:

@@ -55,6 +55,14 @@ def test_what_ran_out_is_had_by_who_asks_next_in_another_epoch(leases: Leases) -
     assert (taken.owner, taken.host, taken.epoch) == ("there:1", "there", 2)
 
 
+def test_from_who_is_known_to_be_gone_it_is_had_at_once(leases: Leases) -> None:
+    take(leases)
+    taken = leases.acquire("root:1", "there:1", "there", LONG_S, over=1)
+    assert (taken.owner, taken.epoch) == ("there:1", 2)
+    again = leases.acquire("root:1", "third:1", "third", LONG_S, over=1)
+    assert again.owner == "there:1", "the epoch that it was known of is over"
+
+
 def test_who_comes_back_after_it_ran_out_has_another_epoch(leases: Leases) -> None:
     """What it did before was cut off from what it does now: somebody may have had it in between."""
     pass_by(take(leases, seconds=SHORT_S))

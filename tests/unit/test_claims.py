@@ -1,11 +1,15 @@
 """Claims: who works on what where several hosts share a log, and whose outcomes count."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from application.claims import Claims, of_root, of_session
 from domain.errors import HeldElsewhere, LeaseLost
+from entrypoints.world import Lives
 from persistence.memory_leases import MemoryLeases
 from tests.builders import FakeClock
 from tests.memory_app import App, Channel, Store
@@ -62,6 +66,39 @@ def test_what_ran_out_goes_to_who_comes_next_in_another_epoch(
     found = leases.find("root:1")
     assert found
     assert (found.owner, found.host, found.epoch) == ("there:1", "there", 2)
+
+
+def test_nobody_waits_for_the_lease_of_a_process_that_has_ended(leases: MemoryLeases, there: Host) -> None:
+    there.claims.claim("root:1")
+    dead = {"there:1"}
+    third = Claims(leases, FakeClock(), "there:2", "there", LEASE_S, dead.__contains__)
+    third.claim("root:1")
+    found = leases.find("root:1")
+    assert found
+    assert (found.owner, found.epoch) == ("there:2", 2)
+    fourth = Claims(leases, FakeClock(), "there:3", "there", LEASE_S, dead.__contains__)
+    with pytest.raises(HeldElsewhere):
+        fourth.claim("root:1")
+
+
+class TestLives:
+    """Which processes have ended, as far as that can be known here."""
+
+    def test_of_a_process_of_this_machine_it_is_known(self) -> None:
+        lives = Lives()
+        mine = lives.name("once")
+        with subprocess.Popen([sys.executable, "-c", ""]) as process:
+            process.wait()
+        its = mine.replace(f":{os.getpid()}:", f":{process.pid}:")
+        assert (lives.gone(mine), lives.gone(its)) == (False, True)
+
+    def test_of_another_machine_or_container_it_is_not(self) -> None:
+        lives = Lives()
+        host, _, here, once = lives.name("once").rsplit(":", 3)
+        elsewhere = "0" * len(here)
+        assert not lives.gone(f"{host}:999999999:{elsewhere}:{once}")
+        assert lives.gone(f"{host}:999999999:{here}:{once}")
+        assert not lives.gone("nonsense")
 
 
 def test_what_is_renewed_is_kept(here: Host, there: Host, database: FakeClock) -> None:
