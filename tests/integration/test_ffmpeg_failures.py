@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,17 @@ def bars(ffmpeg: str = FFMPEG) -> FfmpegEncoder:
     return FfmpegEncoder(ffmpeg, settings(), BarsAndTone())
 
 
-def no_child_is_left() -> bool:
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
+@pytest.fixture
+def no_child_is_left() -> Iterator[None]:
+    """No process that the test began runs, or waits to be waited for, at its end."""
+    before = children()
+    yield
+    assert children() <= before
+
+
+def children() -> set[str]:
+    """The processes that were begun by this one: other tests have a server."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
 
 
 @pytest.fixture
@@ -157,22 +162,22 @@ def test_a_loop_that_a_batch_would_play_too_often_is_refused(loop: FfmpegEncoder
         encode(loop, a_plan(tmp_path, 0, batch_size=40))
 
 
+@pytest.mark.usefixtures("no_child_is_left")
 def test_stopping_ends_ffmpeg(tmp_path: Path) -> None:
     told: list[EncodedSegment] = []
     with pytest.raises(EncoderFailed, match=r"^stopped$") as failed:
         bars().encode(a_plan(tmp_path, 0, batch_size=900), lambda: bool(told), told.append)
     assert failed.value.exit_code != 0
-    assert no_child_is_left()
     assert len(list((tmp_path / "v1").iterdir())) < 900
 
 
+@pytest.mark.usefixtures("no_child_is_left")
 def test_a_caller_that_fails_leaves_no_ffmpeg(tmp_path: Path) -> None:
     def fail(segment: EncodedSegment) -> None:
         raise LookupError(segment.number)
 
     with pytest.raises(LookupError):
         bars().encode(a_plan(tmp_path, 0, batch_size=900), lambda: False, fail)
-    assert no_child_is_left()
 
 
 def test_ffmpeg_must_be_an_executable_file(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "synchronous=NORMAL",
-        "persistence/engine.py",
+        "persistence/sqlite.py",
         '"synchronous=FULL"',
         '"synchronous=NORMAL"',
         ("power cuts",),
