@@ -9,8 +9,8 @@ from tests.torture.failure_points import POINTS
 
 pytestmark = pytest.mark.timeout(7200 if FULL else 300)
 
-OF_A_LIFE = 118
-"""So many of the points does a life meet that nothing cuts off; the others are those of a recovery."""
+OF_A_LIFE = len(POINTS) - 6
+"""So many of the points does a life meet that nothing cuts off; the others are those of a recovery alone."""
 
 SEEDS = range(20) if FULL else range(1)
 KINDS = ("ext4", "xfs") if FULL else ("ext4",)
