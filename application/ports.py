@@ -1,6 +1,6 @@
 """What the application needs of the world: one Protocol a port. Adapters live in persistence/ and media/."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -79,6 +79,14 @@ class EventLog(Protocol):
             LogDamaged: an event cannot be read, or a version is missing.
 
         """
+        ...
+
+    def version_of(self, session_id: str) -> int:
+        """The version of the session's newest event; 0 if the log knows none. Nothing is read or checked."""
+        ...
+
+    def read_session_lines(self, session_id: str, *, after_version: int = 0, limit: int = 1000) -> list[LogLine]:
+        """At most ``limit`` events of the session after a version, in order, as they are stored."""
         ...
 
     def read(self, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
@@ -330,6 +338,24 @@ class ReadModels(Protocol):
 
     def session(self, session_id: str) -> SessionSummary | None:
         """One summary."""
+        ...
+
+    def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
+        """The summaries of these sessions, in any order.
+
+        Raises:
+            ReadModelsDamaged: a row cannot be read.
+
+        """
+        ...
+
+    def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
+        """The ledger rows of these batches, by session and number, in any order.
+
+        Raises:
+            ReadModelsDamaged: a row cannot be read.
+
+        """
         ...
 
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:

@@ -36,6 +36,7 @@ class ReadModelProjector:
     def _apply(self, page: Sequence[Recorded], after: int) -> bool:
         """Apply a page to the rows at checkpoint ``after``; False if the rows were not at it, or not any more."""
         rows = Rows(self._read_models)
+        rows.prefetch(page)
         try:
             for recorded in page:
                 rows.apply(recorded)

@@ -1,6 +1,6 @@
 """What one event does to the rows of the read models: session summaries and the batch ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -49,6 +49,24 @@ class Rows:
         purged = [self._batches.pop(key) for key in self._purged]
         self._purged.clear()
         return [row for row in purged if row is not None]
+
+    def prefetch(self, page: Iterable[Recorded]) -> None:
+        """Read the rows that a page touches, all at once: one by one they cost more than all the rest."""
+        if self._read_models is None:
+            return
+        sessions: set[str] = set()
+        batches: set[tuple[str, int]] = set()
+        for recorded in page:
+            event: Any = recorded.envelope.event
+            if isinstance(event, OF_ROOTS):
+                continue
+            sessions.add(recorded.envelope.session_id)
+            if type(event) in _BATCH_CHANGES:
+                batches.add((recorded.envelope.session_id, event.batch))
+        self._sessions.update(dict.fromkeys(sessions))
+        self._sessions.update((row.session_id, row) for row in self._read_models.summaries(sessions))
+        self._batches.update(dict.fromkeys(batches))
+        self._batches.update(((row.session_id, row.batch), row) for row in self._read_models.records(batches))
 
     def apply(self, recorded: Recorded) -> None:
         """Change the rows as one more event says.

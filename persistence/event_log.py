@@ -30,6 +30,10 @@ _READ = "SELECT position, line, leaf_hash FROM events WHERE position BETWEEN ? A
 _READ_SESSION = """
     SELECT position, line, leaf_hash FROM events
     WHERE session_id = ? AND version > ? ORDER BY version LIMIT ?"""
+_VERSION = "SELECT coalesce(max(version), 0) FROM events WHERE session_id = ?"
+_READ_SESSION_LINES = """
+    SELECT position, line, leaf_hash, event_id, session_id, version FROM events
+    WHERE session_id = ? AND version > ? ORDER BY version LIMIT ?"""
 _READ_LINES = """
     SELECT position, line, leaf_hash, event_id, session_id, version FROM events
     WHERE position > ? ORDER BY position LIMIT ?"""
@@ -80,6 +84,18 @@ class SqlEventLog(EventLog):
                     raise LogDamaged(position, f"version {version} of session {session_id} should be here")
                 yield recorded
             more = len(rows) == PAGE
+
+    def version_of(self, session_id: str) -> int:
+        """See `EventLog.version_of`."""
+        found: int = self._rows(_VERSION, codec.id_bytes(session_id))[0][0] if codec.is_id(session_id) else 0
+        return found
+
+    def read_session_lines(self, session_id: str, *, after_version: int = 0, limit: int = 1000) -> list[LogLine]:
+        """See `EventLog.read_session_lines`."""
+        if not codec.is_id(session_id):
+            return []
+        key, version = codec.id_bytes(session_id), min(max(after_version, 0), _NEWEST)
+        return [_stored(*row) for row in self._rows(_READ_SESSION_LINES, key, version, limit)]
 
     def read(self, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
         """See `EventLog.read`."""

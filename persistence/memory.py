@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from application import ports
 from application.ports import AgendaItem, BatchRecord, Fence, LogLine, Seal, SessionSummary
@@ -51,6 +51,17 @@ class MemoryEventLog(ports.EventLog):
         with self._lock:
             lines = self._sessions.get(session_id, [])[max(after_version, 0) :]
         return map(self.examine, lines)
+
+    def version_of(self, session_id: str) -> int:
+        """See `EventLog.version_of`."""
+        with self._lock:
+            return len(self._sessions.get(session_id, ()))
+
+    def read_session_lines(self, session_id: str, *, after_version: int = 0, limit: int = 1000) -> list[LogLine]:
+        """See `EventLog.read_session_lines`."""
+        start = max(after_version, 0)
+        with self._lock:
+            return self._sessions.get(session_id, [])[start : start + limit]
 
     def read(self, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
         """See `EventLog.read`."""
@@ -222,6 +233,17 @@ class MemoryReadModels(ports.ReadModels):
         """See `ReadModels.session`."""
         with self._lock:
             return self._sessions.get(session_id)
+
+    def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
+        """See `ReadModels.summaries`."""
+        with self._lock:
+            return [self._sessions[one] for one in session_ids if one in self._sessions]
+
+    def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
+        """See `ReadModels.records`."""
+        with self._lock:
+            found = [self._batches.get(session_id, {}).get(number) for session_id, number in keys]
+        return [row for row in found if row is not None]
 
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
         """See `ReadModels.batches`."""

@@ -1,11 +1,11 @@
 """The read models in their tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import asdict
-from sqlalchemy import Engine, bindparam, delete, func, insert, select
+from sqlalchemy import Engine, bindparam, delete, func, insert, select, tuple_
 
 from application.ports import BatchRecord, ReadModels, SessionSummary
 from domain.errors import ReadModelsDamaged
@@ -14,6 +14,11 @@ from persistence.engine import writing
 from persistence.tables import batch_ledger, session_summaries
 
 _PROJECTOR = "read_models"
+
+_AT_ONCE = 500
+"""Keys of one statement."""
+
+_PLACE = tuple_(batch_ledger.c.session_id, batch_ledger.c.batch)
 
 _OLD_SESSION = delete(session_summaries).where(session_summaries.c.session_id == bindparam("of"))
 _OLD_BATCH = delete(batch_ledger).where(
@@ -71,6 +76,26 @@ class SqlReadModels(ReadModels):
             row = connection.execute(found).mappings().one_or_none()
         return _summary(dict(row)) if row else None
 
+    def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
+        """See `ReadModels.summaries`."""
+        with self._engine.connect() as connection:
+            return [
+                _summary(dict(row))
+                for some in _parts(session_ids)
+                for row in connection.execute(
+                    select(session_summaries).where(session_summaries.c.session_id.in_(some))
+                ).mappings()
+            ]
+
+    def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
+        """See `ReadModels.records`."""
+        with self._engine.connect() as connection:
+            return [
+                _batch_record(dict(row))
+                for some in _parts(keys)
+                for row in connection.execute(select(batch_ledger).where(_PLACE.in_(some))).mappings()
+            ]
+
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
         """See `ReadModels.batches`."""
         found = select(batch_ledger).where(batch_ledger.c.session_id == session_id).order_by(batch_ledger.c.batch)
@@ -89,6 +114,12 @@ class SqlReadModels(ReadModels):
         found = select(batch_ledger.c.batch).where(batch_ledger.c.session_id == session_id)
         with self._engine.connect() as connection:
             return list(connection.scalars(found.order_by(batch_ledger.c.batch)))
+
+
+def _parts(keys: Collection[Any]) -> Iterator[list[Any]]:
+    all_of_them = list(keys)
+    for first in range(0, len(all_of_them), _AT_ONCE):
+        yield all_of_them[first : first + _AT_ONCE]
 
 
 def _ledger_row(record: BatchRecord) -> dict[str, Any]:
