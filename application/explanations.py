@@ -9,7 +9,7 @@ from domain import retention
 from domain.batch import Batch
 from domain.events import Disposition, FileIdentity, PurgeFailed, SegmentsPurged
 from domain.lifecycle import BatchState, SessionState
-from domain.segments import identity_of, newest_number
+from domain.segments import identity_of, is_label, newest_number
 from domain.session import Session
 
 MARKER_FILE = ".trailkeep-root"
@@ -38,7 +38,8 @@ class Explainer:
 
     def explain(self, path: str) -> Explanation:
         """What the log says of the file at an absolute path."""
-        summaries = self._read_models.sessions()
+        channels = filter(is_label, dict.fromkeys(path.split("/")))
+        summaries = [one for channel in channels for one in self._read_models.sessions(channel)]
         below = [(file, one) for one in summaries if (file := _in_channel(path, one)) is not None]
         for file, summary in sorted(below, key=lambda pair: -pair[1].ordinal):
             if found := self._explained(path, file, summary):
@@ -49,8 +50,10 @@ class Explainer:
             return _answer(path, "orphan", "no event explains it; Trailkeep leaves it alone")
         if below:
             return _answer(path, "unknown", "no event speaks of it, and it is not there")
-        if marked := [one for one in summaries if path == f"{one.root.rstrip('/')}/{MARKER_FILE}"]:
-            return self._marker(path, marked)
+        if path.endswith(f"/{MARKER_FILE}"):
+            directory = path.removesuffix(f"/{MARKER_FILE}")
+            if marked := [one for one in self._read_models.sessions() if one.root.rstrip("/") == directory]:
+                return self._marker(path, marked)
         return _answer(path, "unknown", "it is not below a channel that the log knows")
 
     def _explained(self, path: str, file: str, summary: SessionSummary) -> Explanation | None:

@@ -188,11 +188,10 @@ class Generation:
 
     def _adopt(self, path: str, before: Session | None) -> MediaRoot:
         """The root as the log shall know it. A new one gets a marker; a known one has to prove itself (R17)."""
-        known = {summary.root: summary.session_id for summary in self._read_models.sessions()}
-        if before:
-            known[before.terms.media_root.path] = before.session_id
-        if path in known:
-            root = self._sessions.load(known[path]).terms.media_root
+        on_it = before and before.terms.media_root.path == path
+        known = before.session_id if before and on_it else self._read_models.newest_on(path)
+        if known:
+            root = self._sessions.load(known).terms.media_root
         else:
             marker = self._files.adopt(path, Marker(store_id=self._store_id, root_id=self._ids.new()))
             if marker.store_id != self._store_id:

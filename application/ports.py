@@ -340,6 +340,10 @@ class ReadModels(Protocol):
         """One summary."""
         ...
 
+    def newest_on(self, root: str) -> str | None:
+        """The id of the session that was opened last on the media root at this path."""
+        ...
+
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """The summaries of these sessions, in any order.
 

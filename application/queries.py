@@ -9,7 +9,7 @@ from itertools import takewhile
 import msgspec
 
 from application.log_check import missing
-from application.ports import BatchRecord, Clock, EventLog, LogLine, ReadModels
+from application.ports import Agenda, BatchRecord, Clock, EventLog, LogLine, ReadModels
 from application.purger import next_attempt
 from application.read_model_projector import ledger
 from application.roots import Roots
@@ -60,9 +60,17 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
 class Queries:
     """Answers from the log and the read models; nothing here changes a file."""
 
-    def __init__(self, log: EventLog, sessions: Sessions, read_models: ReadModels, roots: Roots, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        sessions: Sessions,
+        read_models: ReadModels,
+        agenda: Agenda,
+        roots: Roots,
+        clock: Clock,
+    ) -> None:
         self._log, self._sessions, self._read_models = log, sessions, read_models
-        self._roots, self._clock = roots, clock
+        self._agenda, self._roots, self._clock = agenda, roots, clock
 
     def history(self, session_id: str) -> list[HistoryRow]:
         """Every batch of the session, by number."""
@@ -98,6 +106,32 @@ class Queries:
         if after < head:
             raise LogDamaged(after + 1, "the event is missing")
 
+    def lines_of(self, session_id: str, after: int = 0) -> Iterator[LogLine]:
+        """As `lines`, of one session alone: nothing else is read.
+
+        Raises:
+            LogDamaged: a line of the session is missing or altered; those before it have been given.
+
+        """
+        version = self._version_at(session_id, after)
+        while page := self._log.read_session_lines(session_id, after_version=version, limit=PAGE):
+            for line in page:
+                version += 1
+                if line.version != version:
+                    raise LogDamaged(line.position, f"version {version} of session {session_id} should be here")
+                if fault := self._log.fault_of(line):
+                    raise LogDamaged(line.position, fault)
+                yield line
+
+    def _version_at(self, session_id: str, position: int) -> int:
+        """The version that the session had at a position of the log, by halving: its positions ascend."""
+        low, high = 0, self._log.version_of(session_id) if position else 0
+        while low < high:
+            middle = (low + high + 1) // 2
+            at = self._log.read_session_lines(session_id, after_version=middle - 1, limit=1)
+            low, high = (middle, high) if at and at[0].position <= position else (low, middle - 1)
+        return low
+
     def plan(self, session_ids: Iterable[str]) -> list[PlanRow]:
         """What is due in these sessions and what will be, oldest batch first; it is what a run would do (R18)."""
         return [
@@ -107,12 +141,22 @@ class Queries:
         ]
 
     def planned_sessions(self) -> list[str]:
-        """The sessions in which anything can become due."""
-        return [
-            summary.session_id
-            for summary in self._read_models.sessions()
-            if summary.batches_completed > summary.batches_purged
-        ]
+        """The sessions in which anything is due or will be, in the order in which they were opened.
+
+        The retention projector's agenda tells them; of what it has not read yet, the log does.
+        """
+        after = self._agenda.checkpoint()
+        found = {item.session_id for item in self._agenda.items()}
+        while page := self._log.read_lines(after=after, limit=PAGE):
+            found.update(line.session_id for line in page)
+            after = page[-1].position
+        summaries = {one.session_id: one for one in self._read_models.summaries(found)}
+        for summary in list(summaries.values()):
+            session = self._sessions.load(summary.session_id)
+            earlier = [one.session_id for one in self._sessions.earlier(session)]
+            summaries |= {one.session_id: one for one in self._read_models.summaries(earlier)}
+        in_order = sorted(summaries.values(), key=lambda one: (one.opened_at, one.session_id))
+        return [one.session_id for one in in_order if one.batches_completed > one.batches_purged]
 
     def _plan_of(self, session: Session) -> Iterator[PlanRow]:
         terms, now = session.terms, Moment(self._clock.now(), self._clock.uptime())

@@ -23,6 +23,9 @@ from domain.events import OF_ROOTS, MediaRoot, Recorded
 from domain.session import Session
 
 PAGE = 1000
+AT_ONCE = 10_000
+"""Sessions that are looked at in one go."""
+
 EVER = 2**62
 CLOCK_STEP_US = 1_000_000
 """By how much the wall clock has to be set for the agenda to be made again."""
@@ -60,9 +63,15 @@ class RetentionProjector:
     def catch_up(self) -> None:
         """Bring the agenda up to the head of the log."""
         checkpoint = self._agenda.checkpoint()
+        touched: set[str] = set()
         while page := self._log.read(after=checkpoint, limit=PAGE):
             checkpoint = page[-1].position
-            touched = {one.envelope.session_id for one in page if not isinstance(one.event, OF_ROOTS)}
+            touched.update(one.envelope.session_id for one in page if not isinstance(one.event, OF_ROOTS))
+            # Far behind, a session is looked at once for many pages: its state is the newest in any case.
+            if len(page) < PAGE or len(touched) >= AT_ONCE:
+                self._agenda.replace(self._items(touched), checkpoint=checkpoint)
+                touched.clear()
+        if touched:
             self._agenda.replace(self._items(touched), checkpoint=checkpoint)
 
     def run_once(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:

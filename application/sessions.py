@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound, StoreUnavailable
 from domain.events import Recorded
+from domain.lifecycle import SessionState
 from domain.session import Folding, Session, evolve
 
 SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -16,20 +18,31 @@ SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SNAPSHOT_EVERY = 1000
 """Events of a session after which its state is kept again; no load replays many more."""
 
+KNOWN = 20_000
+"""Sessions whose state a process keeps in memory, at least; at most twice as many. Each is some 10 KB."""
+
 
 class Sessions:
     """Loads sessions; what was folded once is kept, and only the events after it are read again.
 
-    With ``snapshots`` that is so for the next process as well.
+    With ``snapshots`` that is so for the next process as well. What is kept in memory does not grow with the number of
+    sessions that the log tells of, nor with that of events.
     """
 
     def __init__(
-        self, log: EventLog, ids: IdSource, snapshots: Snapshots | None = None, every: int = SNAPSHOT_EVERY
+        self,
+        log: EventLog,
+        ids: IdSource,
+        snapshots: Snapshots | None = None,
+        every: int = SNAPSHOT_EVERY,
+        known: int = KNOWN,
     ) -> None:
         self._log, self._ids, self._snapshots, self._every = log, ids, snapshots, every
-        self._known: dict[str, Session] = {}
-        self._snapped: dict[str, int] = {}
-        self._spent: set[str] = set()
+        self._limit = known
+        self._known: dict[str, _Known] = {}
+        self._known_before: dict[str, _Known] = {}
+        self._left: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._store_id = ""
 
     def load(self, session_id: str) -> Session:
         """The session's state now; one without events if the log does not know it.
@@ -38,8 +51,8 @@ class Sessions:
             LogDamaged: its events cannot be read, or do not follow from one another.
 
         """
-        session = self._known.get(session_id) or self._from_snapshot(session_id) or Session(session_id)
-        folding = None
+        known = self._known.get(session_id) or self._known_before.get(session_id) or self._from_snapshot(session_id)
+        session, folding = known.session, None
         for recorded in self._log.read_session(session_id, after_version=session.version):
             folding = folding or Folding(session)
             try:
@@ -48,9 +61,9 @@ class Sessions:
                 raise _does_not_follow(recorded) from error
         if folding:
             session = folding.session()
-            self._keep_snapshot(session)
+            known = _Known(session, self._keep_snapshot(session, known.snapped))
         if session.version:
-            self._known[session_id] = session
+            self._remember(known)
         return session
 
     def steps(self, session_id: str, start: Session | None = None) -> Iterator[tuple[Recorded, Session]]:
@@ -71,7 +84,8 @@ class Sessions:
         It is derived from the store, the channel and the ordinal: so two who open the same session meet at its first
         version, and a channel's sessions are found without an index.
         """
-        return self._ids.derive(self._log.store_id(), f"{channel}/{ordinal}")
+        self._store_id = self._store_id or self._log.store_id()
+        return self._ids.derive(self._store_id, f"{channel}/{ordinal}")
 
     def newest_of(self, channel: str) -> Session | None:
         """The channel's newest session, if it ever had one: found by doubling, then halving, the ordinal."""
@@ -111,41 +125,59 @@ class Sessions:
 
     def earlier(self, session: Session) -> Iterator[Session]:
         """The channel's sessions before this one that have anything left on the disk, newest first."""
-        for ordinal in range(session.terms.ordinal - 1, 0, -1):
-            session_id = self.id_of(session.terms.channel, ordinal)
-            if session_id in self._spent:
-                continue
-            found = self.load(session_id)
-            if found.batches or found.removal:
-                yield found
-            else:
-                self._spent.add(session_id)
+        channel, last = session.terms.channel, session.terms.ordinal - 1
+        seen, left = self._left.get(channel, (0, ()))
+        ordinals = (*range(last, seen, -1), *(ordinal for ordinal in left if ordinal <= last))
+        found = [one for ordinal in ordinals if _leaves(one := self.load(self.id_of(channel, ordinal)))]
+        if last >= seen:  # what has nothing left is not looked at again
+            self._left[channel] = last, tuple(one.terms.ordinal for one in found)
+        yield from found
 
     def later(self, session: Session) -> Iterator[Session]:
         """The channel's sessions after this one, oldest first."""
-        ordinal = session.terms.ordinal + 1
-        while (later := self.load(self.id_of(session.terms.channel, ordinal))).opened is not None:
-            yield later
+        channel, ordinal = session.terms.channel, session.terms.ordinal + 1
+        while self._exists(channel, ordinal):
+            yield self.load(self.id_of(channel, ordinal))
             ordinal += 1
 
     def successor(self, session: Session) -> Successor:
         """What the channel's later sessions have done (see `Successor`)."""
         return successor_of(self.later(session))
 
-    def _from_snapshot(self, session_id: str) -> Session | None:
+    def _from_snapshot(self, session_id: str) -> "_Known":
         found = self._snapshots.load(session_id) if self._snapshots else None
-        self._snapped[session_id] = found.version if found else 0
-        return found
+        return _Known(found or Session(session_id), found.version if found else 0)
 
-    def _keep_snapshot(self, session: Session) -> None:
-        if self._snapshots and session.version - self._snapped[session.session_id] >= self._every:
-            self._snapped[session.session_id] = session.version
-            # Who may only read, or finds the disk full, still has the state.
-            with suppress(StoreUnavailable):
-                self._snapshots.save(session)
+    def _keep_snapshot(self, session: Session, snapped: int) -> int:
+        """Keep the state, if it is time to; up to which version it is kept then."""
+        ended = session.state is SessionState.CLOSED and not _leaves(session)
+        if not self._snapshots or (session.version - snapped < self._every and not ended):
+            return snapped
+        # Who may only read, or finds the disk full, still has the state.
+        with suppress(StoreUnavailable):
+            self._snapshots.save(session)
+        return session.version
+
+    def _remember(self, known: "_Known") -> None:
+        """The states that are asked for stay; of the others those go that were not asked for the longest time."""
+        if len(self._known) >= self._limit and known.session.session_id not in self._known:
+            self._known_before, self._known = self._known, {}
+        self._known[known.session.session_id] = known
 
     def _exists(self, channel: str, ordinal: int) -> bool:
-        return self.load(self.id_of(channel, ordinal)).opened is not None
+        return self._log.version_of(self.id_of(channel, ordinal)) > 0
+
+
+class _Known(NamedTuple):
+    """A state, and up to which version it was kept as a snapshot."""
+
+    session: Session
+    snapped: int
+
+
+def _leaves(session: Session) -> bool:
+    """Whether it has anything left on the disk."""
+    return bool(session.batches or session.removal)
 
 
 def by_root(sessions: Iterable[Session]) -> list[list[Session]]:

@@ -26,9 +26,14 @@ def check_label(field: str, value: str) -> str:
         Invalid: it is not 1 to 63 ASCII letters, digits, ``_`` and ``-`` that begin with a letter or a digit.
 
     """
-    if not _LABEL.fullmatch(value):
+    if not is_label(value):
         raise Invalid(field, value, "1 to 63 letters a-z A-Z, digits, '_' and '-', beginning with a letter or a digit")
     return value
+
+
+def is_label(value: str) -> bool:
+    """Whether `check_label` returns it."""
+    return _LABEL.fullmatch(value) is not None
 
 
 def check_naming(naming: Naming) -> Naming:

@@ -107,7 +107,7 @@ class App:
             self.orphans,
             self.claims,
         )
-        self.queries = Queries(self.log, self.sessions, self.read_models, self.roots, self.clock)
+        self.queries = Queries(self.log, self.sessions, self.read_models, self.agenda, self.roots, self.clock)
         self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files, self.playlists)
         self.verifier = Verifier(
             self.log,

@@ -234,6 +234,10 @@ class MemoryReadModels(ports.ReadModels):
         with self._lock:
             return self._sessions.get(session_id)
 
+    def newest_on(self, root: str) -> str | None:
+        """See `ReadModels.newest_on`."""
+        return next((row.session_id for row in reversed(self.sessions()) if row.root == root), None)
+
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """See `ReadModels.summaries`."""
         with self._lock:

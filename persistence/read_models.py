@@ -18,6 +18,12 @@ _PROJECTOR = "read_models"
 _AT_ONCE = 500
 """Keys of one statement."""
 
+_NEWEST_ON = (
+    select(session_summaries.c.session_id)
+    .where(session_summaries.c.root == bindparam("root"))
+    .order_by(session_summaries.c.opened_at.desc(), session_summaries.c.session_id.desc())
+    .limit(1)
+)
 _PLACE = tuple_(batch_ledger.c.session_id, batch_ledger.c.batch)
 
 _OLD_SESSION = delete(session_summaries).where(session_summaries.c.session_id == bindparam("of"))
@@ -75,6 +81,12 @@ class SqlReadModels(ReadModels):
         with self._engine.connect() as connection:
             row = connection.execute(found).mappings().one_or_none()
         return _summary(dict(row)) if row else None
+
+    def newest_on(self, root: str) -> str | None:
+        """See `ReadModels.newest_on`."""
+        with self._engine.connect() as connection:
+            newest: str | None = connection.scalar(_NEWEST_ON, {"root": root})
+        return newest
 
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """See `ReadModels.summaries`."""

@@ -97,10 +97,8 @@ def _show_lines(app: App, after: int, session_id: str | None, tell: Callable[[Re
     """Print what there is after a position, of one session or of all, as JSON where nothing tells it; return where."""
     answer = sys.stdout.buffer
     try:
-        for line in app.queries.lines(after):
+        for line in app.queries.lines_of(session_id, after) if session_id else app.queries.lines(after):
             after = line.position
-            if session_id not in {None, line.session_id}:
-                continue
             if tell is None:
                 answer.write(with_position(line.position, line.line) + b"\n")
             else:

@@ -104,12 +104,19 @@ class TestPlan:
         (row,) = App(store).queries.plan([channel.id])
         assert (row.batch, row.due_at, row.files) == (0, NOW, 2)
 
-    def test_only_sessions_with_something_left_are_planned(self, channel: Channel) -> None:
+    def test_only_sessions_with_something_due_are_planned(self, channel: Channel) -> None:
         channel.open()
+        channel.generate(2)
+        channel.app.read_model_projector.catch_up()
+        channel.app.retention.catch_up()
         assert channel.app.queries.planned_sessions() == []
         channel.generate(1)
+        channel.app.read_model_projector.catch_up()
+        assert channel.app.queries.planned_sessions() == [channel.id], "by the log: the agenda is behind"
+        channel.app.retention.catch_up()
+        assert channel.app.queries.planned_sessions() == [channel.id], "by the agenda"
         channel.app.project()
-        assert channel.app.queries.planned_sessions() == [channel.id]
+        assert channel.app.queries.plan(channel.app.queries.planned_sessions()) == []
 
 
 class TestHistory:

@@ -1,6 +1,6 @@
 """Session summaries and the batch ledger: rows that follow the log, whoever writes them and however often."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -294,10 +294,10 @@ class DisturbedReadModels(MemoryReadModels):
             self.before_apply.pop(0)()
         return super().apply(sessions, batches, after=after, checkpoint=checkpoint)
 
-    def session(self, session_id: str) -> SessionSummary | None:
+    def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         if self.before_look:
             self.before_look.pop(0)()
-        return super().session(session_id)
+        return super().summaries(session_ids)
 
 
 class TestSideBySide:
@@ -341,11 +341,11 @@ class TestSideBySide:
         class Vanishing(MemoryReadModels):
             gone = False
 
-            def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
+            def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
                 if not self.gone and self.checkpoint() > 2:
                     self.gone = True
                     self.clear()
-                return super().batches(session_id, numbers=numbers)
+                return super().records(keys)
 
         expected = rows(project(storied))
         vanishing = Vanishing()
@@ -353,6 +353,7 @@ class TestSideBySide:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(read_model_projector, "PAGE", 2)
             projector.catch_up()
+        assert vanishing.gone
         assert rows(vanishing) == expected
 
 
