@@ -55,10 +55,7 @@ class Sessions:
         session, folding = known.session, None
         for recorded in self._log.read_session(session_id, after_version=session.version):
             folding = folding or Folding(session)
-            try:
-                folding.add(recorded)
-            except (LookupError, AssertionError) as error:
-                raise _does_not_follow(recorded) from error
+            fold_in(folding, recorded)
         if folding:
             session = folding.session()
             known = _Known(session, self._keep_snapshot(session, known.snapped))
@@ -211,6 +208,14 @@ def fold(session: Session, recorded: Recorded) -> Session:
     """
     try:
         return evolve(session, recorded)
+    except (LookupError, AssertionError) as error:
+        raise _does_not_follow(recorded) from error
+
+
+def fold_in(folding: Folding, recorded: Recorded) -> None:
+    """As `fold`, in place; what does not follow changes nothing."""
+    try:
+        folding.add(recorded)
     except (LookupError, AssertionError) as error:
         raise _does_not_follow(recorded) from error
 

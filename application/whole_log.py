@@ -1,16 +1,16 @@
 """The whole log as the verifier reads it: every fault of it is named, and sessions are folded from the rest."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
 from application.log_check import beyond_the_head, missing, other_root
 from application.ports import EventLog, LogLine, Seal, Seals, Snapshots
-from application.sessions import fold
+from application.sessions import fold, fold_in
 from domain import merkle
 from domain.errors import LogDamaged
 from domain.events import OF_ROOTS, FileIdentity, PurgeFailed, Recorded, SegmentsPurged
-from domain.session import Session
+from domain.session import Folding, Session
 from domain.soundness import unsound
 
 PAGE = 2000
@@ -43,6 +43,7 @@ class WholeLog:
         self.misleading: list[str] = []
         self._versions: dict[str, int] = {}
         self.sessions: dict[str, Session] = {}
+        self._folding: dict[str, Folding] = {}
         self.broken: set[str] = set()
         self.moved: dict[str, tuple[int, int]] = {}
         self.left_alone: dict[str, set[FileIdentity]] = {}
@@ -55,12 +56,18 @@ class WholeLog:
         total, sealed_root = self._log.head(), merkle.EMPTY_ROOT
         size, frontier = 0, tuple[bytes, ...]()
         while lines := self._log.read_lines(after=self.end, limit=PAGE):
+            leaves = []
             for line in lines:
-                faults += self._examine(line, heard)
-                size, frontier = merkle.extend(size, frontier, [merkle.leaf_hash(line.line)])
-                if seal and size == seal.size:
-                    sealed_root = merkle.root(frontier)
+                if found := self._examine(line, heard):
+                    faults += found
+                # A line without a fault has the leaf hash that stands beside it.
+                leaves.append(merkle.leaf_hash(line.line) if found else line.leaf_hash)
+            to_seal = seal.size - size if seal else -1
+            if 0 < to_seal <= len(leaves):
+                sealed_root = merkle.root(merkle.extend(size, frontier, leaves[:to_seal])[1])
+            size, frontier = merkle.extend(size, frontier, leaves)
             progress("events", size, max(size, total))
+        self._settle()
         head = self._log.head()
         if self.end < total:
             faults.append(str(LogDamaged(total, f"missing; the newest event is at {self.end}")))
@@ -77,8 +84,8 @@ class WholeLog:
         """Fold what was recorded since. What is damaged of that is left to the next who reads it all."""
         while lines := self._log.read_lines(after=self.end, limit=PAGE):
             for line in lines:
-                for _ in self._examine(line, lambda _: None):
-                    pass
+                self._examine(line, lambda _: None)
+        self._settle()
 
     def channels(self) -> dict[str, list[Session]]:
         """The sessions of each channel, oldest first."""
@@ -96,20 +103,19 @@ class WholeLog:
             faults.append(f"seal: {damaged.reason}")
             return None
 
-    def _examine(self, line: LogLine, heard: Callable[[Recorded], None]) -> Iterator[str]:
+    def _examine(self, line: LogLine, heard: Callable[[Recorded], None]) -> list[str]:
         """Fold the event of a line; the faults of it."""
         expected, self.end = self.end + 1, line.position
-        if line.position != expected:
-            yield str(LogDamaged(expected, missing(line)))
+        faults = [] if line.position == expected else [str(LogDamaged(expected, missing(line)))]
         try:
             recorded = self._log.examine(line)
             self._fold(recorded)
         except LogDamaged as damaged:
             self.broken.add(line.session_id)
-            yield str(damaged)
-        else:
-            if line.session_id not in self.broken:
-                heard(recorded)
+            return [*faults, str(damaged)]
+        if line.session_id not in self.broken:
+            heard(recorded)
+        return faults
 
     def _fold(self, recorded: Recorded) -> None:
         envelope, event = recorded.envelope, recorded.event
@@ -122,16 +128,23 @@ class WholeLog:
             raise LogDamaged(recorded.position, f"version {version} of session {session_id} follows version {before}")
         if isinstance(event, OF_ROOTS):
             return
-        session = self.sessions.get(session_id) or Session(session_id)
-        after = fold(session, recorded)
-        if fault := unsound(session, event):
+        folding = self._folding.get(session_id) or Folding(self.sessions.get(session_id) or Session(session_id))
+        if fault := unsound(folding.draft, event):
+            fold(folding.session(), recorded)  # what does not even follow is told as that
             raise LogDamaged(recorded.position, fault)
+        fold_in(folding, recorded)
+        self._folding[session_id] = folding
         if isinstance(event, PurgeFailed | SegmentsPurged) and event.superseded:
             self.left_alone.setdefault(session_id, set()).update(event.superseded)
-        self.sessions[session_id] = after
         if self._snapshots and self._snapped.get(session_id) == version:
             snapshot = self._snapshots.load(session_id)
-            if snapshot and snapshot.version == version and snapshot != after:
+            if snapshot and snapshot.version == version and snapshot != folding.session():
                 self.misleading.append(
                     f"the snapshot of session {session_id} is not what its events tell: run `trailkeep rebuild`"
                 )
+
+    def _settle(self) -> None:
+        """Make states of what was folded."""
+        for session_id, folding in self._folding.items():
+            self.sessions[session_id] = folding.session()
+        self._folding.clear()

@@ -200,14 +200,15 @@ class Folding:
     """`evolve` for many events in a row, at a fraction of its cost: the state between them is changed in place."""
 
     def __init__(self, session: Session) -> None:
-        self._draft: Any = _Draft()
-        self._fields: dict[str, Any] = vars(self._draft)
+        self.draft: Any = _Draft()
+        """The state as it is now, to be looked at: it has the fields of a `Session`, and they change."""
+        self._fields: dict[str, Any] = vars(self.draft)
         self._fields.update(asdict(session), batches=dict(session.batches))
 
     def add(self, recorded: Recorded) -> None:
         """One more event of the session."""
         envelope = recorded.envelope
-        changes = _CHANGES[type(envelope.event)](self._draft, recorded, envelope.event)
+        changes = _CHANGES[type(envelope.event)](self.draft, recorded, envelope.event)
         if "batches" in changes:
             changes["batches"] = _changed(self._fields["batches"], changes["batches"])
         self._fields.update(changes, version=envelope.version, last_event_id=envelope.event_id)
@@ -226,7 +227,7 @@ def replay(session_id: str, history: Iterable[Recorded]) -> Session:
 
 
 class _Draft:
-    """The fields of a session while it is folded; nobody else sees it."""
+    """The fields of a session while it is folded."""
 
     terms = Session.terms
 
