@@ -59,6 +59,7 @@ class RetentionProjector:
         self._paused: dict[str, str] = {}
         self._started_at: int | None = None
         self._looked_at = 0
+        self._next = ""
 
     def catch_up(self) -> None:
         """Bring the agenda up to the head of the log."""
@@ -77,14 +78,21 @@ class RetentionProjector:
     def run_once(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
         """Catch up and act until nothing more is due now; ``progress`` hears at which of how many batches it is."""
         recorded: list[Recorded] = []
+        while (done := self.run_part(EVER, progress)).recorded:
+            recorded += done.recorded
+        return Round(tuple(recorded), done.paused)
+
+    def run_part(self, most: int, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
+        """Catch up and act on ``most`` batches of those that are due now; what was not reached comes first next time.
+
+        Where batches become due all the time, `run_once` would not end. Nothing is due when nothing was recorded.
+        """
         self._follow_the_clock()
-        while True:
-            self.catch_up()
-            acted, paused = self._act(progress)
-            recorded += acted
-            if not acted:
-                self._say(paused)
-                return Round(tuple(recorded), paused)
+        self.catch_up()
+        recorded, paused = self._act(most, progress)
+        if not recorded:
+            self._say(paused)
+        return Round(tuple(recorded), paused)
 
     def next_due_at(self) -> int | None:
         """When there will be something to do without a further event, in microseconds since the epoch.
@@ -116,15 +124,19 @@ class RetentionProjector:
                 items[earlier.session_id] = agenda_of(earlier, self._sessions.successor(earlier), now)
         return items
 
-    def _act(self, progress: Callable[[str, int, int], None]) -> tuple[list[Recorded], dict[str, str]]:
+    def _act(self, most: int, progress: Callable[[str, int, int], None]) -> tuple[list[Recorded], dict[str, str]]:
         recorded: list[Recorded] = []
         paused: dict[str, str] = {}
         skipped: set[str] = set()
         others: dict[str, bool] = {}
         self._looked_at = self._clock.now()
-        due = self._agenda.due(self._looked_at)
+        due, acted = self._agenda.due(self._looked_at), 0
+        due.sort(key=lambda item: item.session_id < self._next)  # sessions in turn: it keeps the order otherwise
         for number, item in enumerate(due, 1):
             progress("batches", number, len(due))
+            if acted >= most:
+                self._next = item.session_id
+                break
             session = self._sessions.load(item.session_id)
             if session.opened is None:
                 self._correct(item.session_id)
@@ -132,6 +144,7 @@ class RetentionProjector:
             root = session.terms.media_root.path
             if root in skipped or self._for_others(session.terms.media_root, others):
                 continue
+            acted += 1
             try:
                 self._purge(session, item.batch, recorded)
             except RootUnavailable as unavailable:

@@ -22,6 +22,9 @@ from entrypoints.heartbeat import BEATS
 POLL_S = 1.0
 """How long the projectors sleep at most: what another process recorded is seen within this, were its signal lost."""
 
+MOST_PURGES = 50
+"""Batches that are purged in a row before read models and seal have their turn."""
+
 log = structlog.get_logger("trailkeep.worker")
 
 
@@ -152,13 +155,13 @@ class Worker:
             return app.claims.holds(resource)
 
     def _project(self) -> None:
-        """Purge first: it is what waits for nobody; then the read models and the seal."""
-        app, said = self._app, ""
+        """Purge first: it is what waits for nobody; then the read models and the seal; and so in turn."""
+        app, said, busy = self._app, "", False
         try:
             while True:
                 last = self._stopping.is_set() or self._produced.is_set()
                 try:
-                    project(app)
+                    busy = bool(project(app, most=MOST_PURGES).recorded)
                     if said:
                         log.info("the projectors go on")
                     said = ""
@@ -166,11 +169,13 @@ class Worker:
                     if str(error) != said:
                         log.warning("the projectors pause", reason=str(error))
                     said = str(error)
+                    busy = False
                     if last:
                         raise
-                if last:
+                if last and (not busy or self._stopping.is_set()):
                     return
-                app.signal.wait(self._sleep())
+                if not busy:
+                    app.signal.wait(self._sleep())
         except LogDamaged as damage:
             log.error("purging stops: the log is damaged", reason=str(damage))
             self._damage = damage
@@ -187,9 +192,11 @@ class Worker:
         return POLL_S if due_at is None else min(POLL_S, max(0.01, (due_at - self._app.clock.now()) / 1e6))
 
 
-def project(app: App, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
-    """Issue and carry out what is due, then bring the read models and the seal to the head."""
-    done = app.retention.run_once(progress)
+def project(
+    app: App, progress: Callable[[str, int, int], None] = lambda *_: None, most: int | None = None
+) -> Round:
+    """Issue and carry out what is due (``most`` batches), then bring the read models and the seal to the head."""
+    done = app.retention.run_once(progress) if most is None else app.retention.run_part(most, progress)
     app.read_model_projector.catch_up()
     app.sealer.catch_up()
     return done

@@ -1,0 +1,224 @@
+"""Many open sessions under a steady load: `python -m benchmarks.many_sessions --sessions 10000 --rate 1000 --seconds 600`.
+
+One process produces: each batch is started, its file written, and completed, with everything that `trailkeep batch` does.
+Another is `trailkeep project --follow`: it purges what became due, and keeps read models and seal. A batch makes four events
+in all. This process only looks: once a second at the checkpoints and at the memory of the two.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+import platform
+import signal
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import msgspec
+import structlog
+
+from application.generation import Terms, nominal
+from application.handlers import Cause
+from benchmarks.measure import fsync_ms
+from domain.events import Availability, Policy, Source
+from domain.segments import DEFAULT_PATTERN
+from entrypoints.bootstrap import App, opened
+from entrypoints.worker import Worker
+
+THREADS = 8
+EVENTS_OF_BATCH = 4
+SEGMENT = bytes(1024)
+SOURCE = Source(label="bytes", producer="load generator")
+CAUSE = Cause("load generator")
+SPAWN = multiprocessing.get_context("spawn")
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What was seen at a moment: seconds since the load began, positions, lags in seconds, and memory in MB."""
+
+    at: float
+    head: int
+    retention_lag: float
+    read_model_lag: float
+    purge_lag: float
+    producer_mb: float
+    projector_mb: float
+
+
+def _channel(number: int) -> str:
+    return f"channel-{number:05d}"
+
+
+def _open(url: str, root: str, sessions: int) -> None:
+    """Open a session for each channel; the log then has a root's marker and so many first events."""
+
+    def one(number: int) -> None:
+        terms = Terms(
+            channel=_channel(number),
+            root=root,
+            batch_size=1,
+            renditions=("v",),
+            pattern=DEFAULT_PATTERN,
+            wrap=0,
+            segment_ms=2000,
+            playlist_window=0,
+            policy=Policy(availability=Availability.OFF),
+        )
+        app.generation.open(terms, CAUSE)
+
+    with opened(url) as app:
+        one(0)
+        app.read_model_projector.catch_up()
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(one, range(1, sessions)))
+        app.read_model_projector.catch_up()
+        app.sealer.catch_up()
+
+
+def _produce(url: str, root: str, sessions: int, rate: float, stop: Event, begun: Event) -> None:
+    """Batches in turn over all sessions, each at its time; who is late goes on at once."""
+    _quiet()
+    numbers = count()
+    with opened(url) as app:
+        ids = [app.sessions.id_of(_channel(number), 1) for number in range(sessions)]
+        begin = time.monotonic() + 1.0
+        begun.set()
+
+        def work() -> None:
+            while not stop.is_set():
+                number = next(numbers)
+                time.sleep(max(0.0, begin + number * EVENTS_OF_BATCH / rate - time.monotonic()))
+                _batch(app, ids[number % sessions], Path(root, _channel(number % sessions)), number // sessions)
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for done in [pool.submit(work) for _ in range(THREADS)]:
+                done.result()
+
+
+def _batch(app: App, session_id: str, directory: Path, batch: int) -> None:
+    app.generation.start(session_id, SOURCE, CAUSE)
+    (directory / f"v/v_segment_{batch:03d}.ts").write_bytes(SEGMENT)
+    app.generation.complete(session_id, nominal(2000, {}), "load generator")
+
+
+def _quiet() -> None:
+    """As the command line is."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+
+
+def _project(url: str) -> None:
+    _quiet()
+    with opened(url) as app:
+        Worker(app).run([], None, tell=lambda _: None)
+
+
+def _megabytes(process: Any) -> float:
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _lag(app: App, checkpoint: int, now: int) -> float:
+    """For how long the first event after a checkpoint has been in the log, in seconds."""
+    page = app.log.read(after=checkpoint, limit=1)
+    return max(0.0, (now - page[0].envelope.recorded_at) / 1e6) if page else 0.0
+
+
+def _sample(app: App, at: float, producer: Any, projector: Any) -> Sample:
+    retention, read_models = app.agenda.checkpoint(), app.read_models.checkpoint()
+    due_at, now = app.agenda.next_due_at(), app.clock.now()
+    return Sample(
+        round(at, 2),
+        app.log.head(),
+        round(_lag(app, retention, now), 3),
+        round(_lag(app, read_models, now), 3),
+        round(max(0.0, (now - due_at) / 1e6) if due_at else 0.0, 3),
+        round(_megabytes(producer), 1),
+        round(_megabytes(projector), 1),
+    )
+
+
+def run(directory: Path, sessions: int, rate: float, seconds: float) -> list[Sample]:
+    """Drive the load and look at it once a second."""
+    url, root = f"sqlite:///{directory / 'log.db'}", str(directory / "media")
+    _open(url, root, sessions)
+    stop, begun = SPAWN.Event(), SPAWN.Event()
+    projector = SPAWN.Process(target=_project, args=(url,))
+    producer = SPAWN.Process(target=_produce, args=(url, root, sessions, rate, stop, begun))
+    projector.start()
+    producer.start()
+    samples: list[Sample] = []
+    try:
+        begun.wait()
+        begin = time.monotonic() + 1.0
+        with opened(url) as app:
+            while (at := time.monotonic() - begin) < seconds and producer.is_alive() and projector.is_alive():
+                if at >= 0:
+                    samples.append(_sample(app, at, producer, projector))
+                time.sleep(1.0 - time.monotonic() % 1.0)
+            samples.append(_sample(app, time.monotonic() - begin, producer, projector))
+    finally:
+        stop.set()
+        producer.join()
+        assert projector.pid is not None
+        os.kill(projector.pid, signal.SIGTERM)
+        projector.join()
+    assert (producer.exitcode, projector.exitcode) == (0, 0)
+    return samples
+
+
+def summary(samples: list[Sample], rate: float) -> dict[str, Any]:
+    """The figures: rates, lags, and the memory at the start, in the middle and at the end."""
+    first, last = samples[0], samples[-1]
+    tenth = max(1, len(samples) // 10)
+    steady = samples[tenth:]
+
+    def lags(name: str) -> dict[str, float]:
+        values = sorted(getattr(one, name) for one in steady)
+        return {"median": median(values), "p99": values[min(len(values) - 1, len(values) * 99 // 100)], "most": values[-1]}
+
+    def memory(name: str) -> list[float]:
+        return [getattr(samples[at], name) for at in (tenth, len(samples) // 2, -1)]
+
+    return {
+        "asked events/s": rate,
+        "events/s": round((last.head - first.head) / (last.at - first.at), 1),
+        "events": last.head - first.head,
+        "seconds": last.at - first.at,
+        "retention lag, s": lags("retention_lag"),
+        "read model lag, s": lags("read_model_lag"),
+        "due and not purged, s": lags("purge_lag"),
+        "producer MB at a tenth, half, end": memory("producer_mb"),
+        "projector MB at a tenth, half, end": memory("projector_mb"),
+    }
+
+
+@click.command()
+@click.option("--sessions", default=10_000, show_default=True)
+@click.option("--rate", default=1000.0, show_default=True, help="Events a second.")
+@click.option("--seconds", default=600.0, show_default=True)
+@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all samples here.")
+def main(sessions: int, rate: float, seconds: float, json_file: Path | None) -> None:
+    """Open SESSIONS, drive them, and print the figures. TMPDIR chooses the filesystem."""
+    _quiet()
+    with tempfile.TemporaryDirectory(prefix="trailkeep-bench-") as directory:
+        flush = fsync_ms(Path(directory))
+        samples = run(Path(directory), sessions, rate, seconds)
+    found = {"sessions": sessions, "fsync ms": round(flush, 2), **summary(samples, rate)}
+    for name, value in found.items():
+        click.echo(f"{name:<36} {value}")
+    if json_file:
+        document = {"python": platform.python_version(), "found": found, "samples": msgspec.to_builtins(samples)}
+        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
