@@ -1,7 +1,7 @@
 """A fleet's log, as large as wanted: channels side by side, each in sessions that follow one another.
 
-Batches are started, completed, shown and purged two batches later, some fail first, and the next session takes the place
-of the one before. What the log keeps at its end is on the disk, and everything agrees: `verify` finds nothing.
+Batches are started, completed, shown and purged two batches later, some fail first, and the next session takes the
+place of the one before. What the log keeps at its end is on the disk, and everything agrees: `verify` finds nothing.
 The events are appended by the store's own writer, a thousand a transaction.
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from application.ports import Marker
 from benchmarks.histories import an_envelope
 from domain.events import (
     BatchCompleted,
@@ -17,6 +18,7 @@ from domain.events import (
     BatchStarted,
     Because,
     Disposition,
+    Envelope,
     Event,
     MediaRoot,
     Naming,
@@ -33,7 +35,6 @@ from domain.events import (
 from domain.merkle import leaf_hash
 from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP, file_name
 from entrypoints.bootstrap import App
-from application.ports import Marker
 from persistence import codec
 from persistence.writer import Append, Row, Writer
 
@@ -215,13 +216,14 @@ class _Appender:
     def flush(self) -> None:
         if self._pending:
             answers = self._writer.commit(self._pending)
-            assert None not in answers and answers[0] == self._position - self._count, "we are the only writer"
+            assert None not in answers
+            assert answers[0] == self._position - self._count, "we are the only writer"
         self._pending, self._count = [], 0
 
 
-def row_of(envelope: "object") -> Row:
+def row_of(envelope: Envelope) -> Row:
     """The row of an event, as `EventLog.append` makes it."""
-    line, read = codec.encode(envelope)  # type: ignore[arg-type]
+    line, read = codec.encode(envelope)
     return (codec.id_bytes(read.event_id), codec.id_bytes(read.session_id), read.version, line, leaf_hash(line))
 
 

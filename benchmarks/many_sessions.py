@@ -183,7 +183,11 @@ def summary(samples: list[Sample], rate: float) -> dict[str, Any]:
 
     def lags(name: str) -> dict[str, float]:
         values = sorted(getattr(one, name) for one in steady)
-        return {"median": median(values), "p99": values[min(len(values) - 1, len(values) * 99 // 100)], "most": values[-1]}
+        return {
+            "median": median(values),
+            "p99": values[min(len(values) - 1, len(values) * 99 // 100)],
+            "most": values[-1],
+        }
 
     def memory(name: str) -> list[float]:
         return [getattr(samples[at], name) for at in (tenth, len(samples) // 2, -1)]

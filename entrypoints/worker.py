@@ -192,9 +192,7 @@ class Worker:
         return POLL_S if due_at is None else min(POLL_S, max(0.01, (due_at - self._app.clock.now()) / 1e6))
 
 
-def project(
-    app: App, progress: Callable[[str, int, int], None] = lambda *_: None, most: int | None = None
-) -> Round:
+def project(app: App, progress: Callable[[str, int, int], None] = lambda *_: None, most: int | None = None) -> Round:
     """Issue and carry out what is due (``most`` batches), then bring the read models and the seal to the head."""
     done = app.retention.run_once(progress) if most is None else app.retention.run_part(most, progress)
     app.read_model_projector.catch_up()

@@ -85,9 +85,10 @@ class SqlAgenda(Agenda):
 
     def due(self, now: int) -> list[AgendaItem]:
         """See `Agenda.due`."""
-        due = _ITEMS.where(agenda.c.due_at <= now).order_by(agenda.c.session_id, agenda.c.batch)
+        # Sorted here: to give them in this order the database would look at those that are not due as well.
         with self._engine.connect() as connection:
-            return list(map(_item, connection.execute(due)))
+            due = list(map(_item, connection.execute(_ITEMS.where(agenda.c.due_at <= now))))
+        return sorted(due, key=lambda item: (item.session_id, item.batch))
 
     def next_due_at(self, after: int) -> int | None:
         """See `Agenda.next_due_at`."""

@@ -18,9 +18,9 @@ from persistence.tables import snapshots as kept
 _DECODER = msgspec.json.Decoder(Session)
 
 _LOAD = """
-    SELECT s.state, s.state_hash, s.leaf_hash, s.version, e.line FROM snapshots s
-    JOIN events e ON e.session_id = s.session_id AND e.version = s.version
-    WHERE s.session_id = {0} AND s.code = {0}"""
+    SELECT snapshots.state, snapshots.state_hash, snapshots.leaf_hash, snapshots.version, events.line FROM snapshots
+    JOIN events ON events.session_id = snapshots.session_id AND events.version = snapshots.version
+    WHERE snapshots.session_id = {0} AND snapshots.code = {0}"""
 
 
 class SqlSnapshots(Snapshots):
