@@ -4,24 +4,16 @@
 removes it.
 """
 
-import json
-import logging
-import shutil
 from collections.abc import Iterator
-from itertools import islice
-from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
 
-import click
-import structlog
-
 from application.sessions import Sessions
-from benchmarks.fleet import Channel, fill
+from benchmarks.fleet import Channel
 from benchmarks.histories import a_session_id, an_envelope, started
-from benchmarks.measure import fsync_ms, seconds
-from entrypoints.bootstrap import App, opened
+from benchmarks.measure import seconds
+from entrypoints.bootstrap import App
 
 SIZES = ((10_000, 100), (100_000, 100), (1_000_000, 100), (100_000, 1_000), (100_000, 10_000))
 """Events and channels."""

@@ -1,7 +1,7 @@
 """A log of any size: `python -m benchmarks.large_log DIRECTORY --events 10000000 --channels 1000`.
 
-The log is made if DIRECTORY has none (see `benchmarks.fleet`), and kept. Then each question is asked by a process of its
-own, which knows nothing yet: how long it takes, how much memory it needs at half of the way and at most.
+The log is made if DIRECTORY has none (see `benchmarks.fleet`), and kept. Then each question is asked by a process of
+its own, which knows nothing yet: how long it takes, how much memory it needs at half of the way and at most.
 """
 
 import json
@@ -204,9 +204,8 @@ def main(
             found["generate"] = {"seconds": time.perf_counter() - start}
         found["events"] = app.log.head()
     console = Console()
-    table = Table(
-        "", "times", "median, s", "p95, s", "most, s", "MB half", "MB most", title=f"{found['events']:,} events"
-    )
+    columns = ("times", "median, s", "p95, s", "most, s", "MB half", "MB most")
+    table = Table("", *columns, title=f"{found['events']:,} events")
     for name in names or QUESTIONS:
         one = found[name] = ask(url, name)
         table.add_row(

@@ -1,8 +1,8 @@
-"""Many open sessions under a steady load: `python -m benchmarks.many_sessions --sessions 10000 --rate 1000 --seconds 600`.
+"""Many open sessions under a steady load: `python -m benchmarks.many_sessions --sessions 10000 --rate 1000`.
 
-One process produces: each batch is started, its file written, and completed, with everything that `trailkeep batch` does.
-Another is `trailkeep project --follow`: it purges what became due, and keeps read models and seal. A batch makes four events
-in all. This process only looks: once a second at the checkpoints and at the memory of the two.
+One process produces: each batch is started, its file written, and completed, with everything that `trailkeep batch`
+does. Another is `trailkeep project --follow`: it purges what became due, and keeps read models and seal. A batch makes
+four events in all. This process only looks: once a second at the checkpoints and at the memory of the two.
 """
 
 import json

@@ -117,7 +117,7 @@ def test_opening_a_session_reads_no_events_but_its_own(news: Store, monkeypatch:
 
 
 def test_a_purge_reads_no_table_from_end_to_end_but_the_sessions(news: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before its first unlink a process examines the log page by page, and compares each channel's playlists with it."""
+    """Before its first unlink a process examines the log page by page, and compares all playlists with it."""
     asked = Asked(monkeypatch, news.directory / "log.db")
     before = news.names()
     assert news.invoke("project").exit_code == 0

@@ -366,3 +366,28 @@ def test_r15_a_sound_storage_has_no_faults(log: EventLog) -> None:
     assert list(log.storage_faults()) == []
     fill(log, 300, each=100)
     assert list(log.storage_faults()) == []
+
+
+# one session alone
+
+
+def test_the_version_of_a_session_is_that_of_its_newest_event(log: EventLog) -> None:
+    fill(log, 3, of=1)
+    fill(log, 2, of=2)
+    assert [log.version_of(session(number)) for number in (1, 2, 3)] == [3, 2, 0]
+    assert log.version_of("news") == 0
+
+
+def test_the_lines_of_a_session_are_those_of_the_log(log: EventLog) -> None:
+    fill(log, 3, of=1)
+    fill(log, 2, of=2)
+    fill_again = the_life_of(1, a_whole_life())[3:5]
+    log.append(fill_again, expected_version=3)
+    own = [line for line in log.read_lines() if line.session_id == session(1)]
+    assert [line.version for line in own] == [1, 2, 3, 4, 5]
+    assert log.read_session_lines(session(1)) == own
+    assert log.read_session_lines(session(1), after_version=3) == own[3:]
+    assert log.read_session_lines(session(1), after_version=1, limit=2) == own[1:3]
+    assert log.read_session_lines(session(1), after_version=-1, limit=1) == own[:1]
+    assert log.read_session_lines(session(1), after_version=2**63 - 1) == []
+    assert log.read_session_lines("news") == []

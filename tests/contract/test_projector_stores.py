@@ -165,6 +165,30 @@ def test_rows_are_read_as_they_were_applied(read_models: ReadModels) -> None:
     assert read_models.checkpoint() == 7
 
 
+def test_many_rows_are_read_at_once(read_models: ReadModels) -> None:
+    rows = [a_summary(number) for number in range(1, 1203)]
+    records = [a_record(number, of=of) for of in (1, 2) for number in range(700)]
+    read_models.apply(rows, records, after=0, checkpoint=1)
+    asked = [session(number) for number in (*range(2, 1203), 5000)]
+    assert sorted(read_models.summaries(asked), key=lambda row: row.session_id) == sorted(
+        rows[1:], key=lambda row: row.session_id
+    )
+    keys = [(row.session_id, row.batch) for row in records if row.batch % 700]
+    found = read_models.records([*keys, (session(1), 700), (session(3), 1)])
+    assert sorted(found, key=lambda row: (row.session_id, row.batch)) == sorted(
+        (row for row in records if row.batch % 700), key=lambda row: (row.session_id, row.batch)
+    )
+    assert read_models.summaries([]) == read_models.records([]) == []
+
+
+def test_the_newest_session_on_a_root_is_the_one_that_was_opened_last(read_models: ReadModels) -> None:
+    rows = [a_summary(1, opened_at=5, root="/a"), a_summary(2, opened_at=7, root="/a"), a_summary(3, root="/b")]
+    read_models.apply([rows[1], rows[0], rows[2]], [], after=0, checkpoint=1)
+    assert read_models.newest_on("/a") == session(2)
+    assert read_models.newest_on("/b") == session(3)
+    assert read_models.newest_on("/c") is None
+
+
 def test_a_row_takes_the_place_of_the_one_before(read_models: ReadModels) -> None:
     read_models.apply(
         [a_summary(1), a_summary(2)], [a_record(0), a_record(1), a_record(0, of=2)], after=0, checkpoint=1

@@ -50,6 +50,24 @@ def test_a_round_purges_all_that_is_due_and_says_what_it_recorded(channel: Chann
     assert len(channel.segments()) == 4
 
 
+def test_a_part_of_what_is_due_is_purged_and_the_rest_comes_first_next_time(channel: Channel, app: App) -> None:
+    """Where batches become due all the time, read models and seal still have their turn."""
+    other = Channel(app, channel.root, "sports")
+    for one in (channel, other):
+        one.open()
+        one.generate(4)
+    first, second = sorted((channel, other), key=lambda one: one.id)
+    done = [app.retention.run_part(1) for _ in range(5)]
+    assert [{one.envelope.session_id for one in part.recorded} for part in done] == [
+        {first.id},
+        {first.id},
+        {second.id},
+        {second.id},
+        set(),
+    ]
+    assert all(len(part.recorded) == 2 for part in done[:4])
+
+
 @pytest.mark.rule("R4")
 def test_failures_put_nothing_on_the_agenda(channel: Channel) -> None:
     """R4."""

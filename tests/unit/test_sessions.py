@@ -1,12 +1,14 @@
 """Sessions as the log tells them: replayed, found by channel, and seen from one another."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from application.sessions import Sessions, fold
 from domain.batch import Moment
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound
-from domain.events import Disposition, SegmentsPurged
+from domain.events import Disposition, Recorded, SegmentsPurged
 from domain.session import Session, replay
 from tests.builders import OFF, a_completed_batch, a_session, an_id, happened, recorded, terms
 from tests.memory_app import TESTER, App, Channel, Store
@@ -91,6 +93,36 @@ def test_a_name_that_nothing_speaks_of_is_not_found(channel: Channel, name: str)
         channel.app.sessions.resolve(name)
     assert (error.value.field, error.value.value) == ("session", name)
     assert repr(name) in str(error.value)
+
+
+def test_what_is_kept_in_memory_has_a_bound(channel: Channel) -> None:
+    """However many sessions the log tells of; those that are asked for again and again are not read anew."""
+    ids = sessions_of(channel, 12)
+    sessions = Sessions(channel.app.log, channel.app.ids, known=3)
+    reads: list[str] = []
+    read_session = channel.app.log.read_session
+
+    def reading(session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
+        if not after_version:
+            reads.append(session_id)
+        return read_session(session_id, after_version=after_version)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(channel.app.log, "read_session", reading)
+        for session_id in ids:
+            assert sessions.load(session_id) == channel.app.sessions.load(session_id)
+            assert sessions.load(ids[0]).session_id == ids[0]
+    assert reads == ids, "each once, and the first, which is asked for all the time, not again"
+    assert len(sessions._known) + len(sessions._known_before) <= 6
+
+
+def test_an_ended_session_is_kept_for_the_next_process(channel: Channel) -> None:
+    """So that a channel's past costs a load and not a replay, however long it is."""
+    ids = sessions_of(channel, 4)
+    snapshots = channel.app.store.snapshots
+    list(channel.app.sessions.earlier(channel.app.sessions.load(ids[3])))
+    versions = {session_id: channel.app.log.version_of(session_id) for session_id in ids[:3]}
+    assert snapshots.versions() == versions
 
 
 class TestNeighbours:
