@@ -12,7 +12,7 @@ from domain.lifecycle import BatchState, SessionState
 from domain.segments import identity_of, newest_number
 from domain.session import Session
 
-MARKER_FILE = ".trailkeep-root"
+MARKER_FILE, JOURNAL_FILE = ".trailkeep-root", ".trailkeep-journal"
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,9 +49,8 @@ class Explainer:
             return _answer(path, "orphan", "no event explains it; Trailkeep leaves it alone")
         if below:
             return _answer(path, "unknown", "no event speaks of it, and it is not there")
-        if marked := [one for one in summaries if path == f"{one.root.rstrip('/')}/{MARKER_FILE}"]:
-            return self._marker(path, marked)
-        return _answer(path, "unknown", "it is not below a channel that the log knows")
+        above, _, name = path.rpartition("/")
+        return self._of_root(path, name, [one for one in summaries if above == one.root.rstrip("/")])
 
     def _explained(self, path: str, file: str, summary: SessionSummary) -> Explanation | None:
         """What this session has to say of the file, if any of its batches ever bore the name."""
@@ -119,6 +118,14 @@ class Explainer:
                     f"it was another file already when batch {record.batch} was purged; it was left alone",
                 )
         return "orphan", f"it came after batch {record.batch}, which bore the name, was purged"
+
+    def _of_root(self, path: str, name: str, summaries: list[SessionSummary]) -> Explanation:
+        """What is to be said of a file directly below the root that these sessions were opened on."""
+        if summaries and name == MARKER_FILE:
+            return self._marker(path, summaries)
+        if summaries and name == JOURNAL_FILE:
+            return _answer(path, "kept", "the journal of this media root: it shows whether the log lost events (R15)")
+        return _answer(path, "unknown", "it is not below a channel that the log knows")
 
     def _marker(self, path: str, summaries: list[SessionSummary]) -> Explanation:
         """What the marker file of a root says, if it is of the sessions that were opened there."""

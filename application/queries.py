@@ -8,6 +8,7 @@ from itertools import takewhile
 
 import msgspec
 
+from application.journal import IntentJournal
 from application.log_check import missing
 from application.ports import BatchRecord, Clock, EventLog, LogLine, ReadModels
 from application.purger import next_attempt
@@ -60,9 +61,17 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
 class Queries:
     """Answers from the log and the read models; nothing here changes a file."""
 
-    def __init__(self, log: EventLog, sessions: Sessions, read_models: ReadModels, roots: Roots, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        sessions: Sessions,
+        read_models: ReadModels,
+        journal: IntentJournal,
+        roots: Roots,
+        clock: Clock,
+    ) -> None:
         self._log, self._sessions, self._read_models = log, sessions, read_models
-        self._roots, self._clock = roots, clock
+        self._journal, self._roots, self._clock = journal, roots, clock
 
     def history(self, session_id: str) -> list[HistoryRow]:
         """Every batch of the session, by number."""
@@ -100,10 +109,12 @@ class Queries:
 
     def plan(self, session_ids: Iterable[str]) -> list[PlanRow]:
         """What is due in these sessions and what will be, oldest batch first; it is what a run would do (R18)."""
+        complaint = next(self._journal.complaints(self._journal.roots()), None)
+        doubt = f"R15: {complaint.reason}" if complaint else None
         return [
             row
             for session_id in session_ids
-            for row in sorted(self._plan_of(self._sessions.load(session_id)), key=lambda row: row.batch)
+            for row in sorted(self._plan_of(self._sessions.load(session_id), doubt), key=lambda row: row.batch)
         ]
 
     def planned_sessions(self) -> list[str]:
@@ -114,10 +125,11 @@ class Queries:
             if summary.batches_completed > summary.batches_purged
         ]
 
-    def _plan_of(self, session: Session) -> Iterator[PlanRow]:
+    def _plan_of(self, session: Session, doubt: str | None) -> Iterator[PlanRow]:
+        """``doubt`` is what is held against the log, and so against every purge."""
         terms, now = session.terms, Moment(self._clock.now(), self._clock.uptime())
         distrust = self._roots.examine(terms.media_root)
-        suspect = f"R17: {distrust}" if distrust else None
+        suspect = f"R17: {distrust}" if distrust else doubt
         for due in retention.due(session, self._sessions.successor(session)):
             batch = session.batches[due.batch]
             yield PlanRow(

@@ -14,6 +14,7 @@ from application.log_check import LogCheck
 from application.ports import Agenda, AgendaItem, Clock, EventLog
 from application.purger import Purger, next_attempt
 from application.roots import Roots
+from application.seen import Seen
 from application.sessions import Sessions
 from domain import retention
 from domain.batch import Moment
@@ -50,9 +51,10 @@ class RetentionProjector:
         clock: Clock,
         claims: Claims,
         roots: Roots,
+        seen: Seen,
     ) -> None:
         self._log, self._log_check, self._sessions, self._agenda = log, log_check, sessions, agenda
-        self._purger, self._clock, self._claims, self._roots = purger, clock, claims, roots
+        self._purger, self._clock, self._claims, self._roots, self._seen = purger, clock, claims, roots, seen
         self._paused: dict[str, str] = {}
         self._started_at: int | None = None
         self._looked_at = 0
@@ -62,6 +64,7 @@ class RetentionProjector:
         checkpoint = self._agenda.checkpoint()
         while page := self._log.read(after=checkpoint, limit=PAGE):
             checkpoint = page[-1].position
+            self._seen.note(page[-1])
             touched = {one.envelope.session_id for one in page if not isinstance(one.event, OF_ROOTS)}
             self._agenda.replace(self._items(touched), checkpoint=checkpoint)
 

@@ -53,6 +53,10 @@ class Sessions:
             self._known[session_id] = session
         return session
 
+    def forget(self) -> None:
+        """Forget what was folded from the log: it is read again."""
+        self._known, self._snapped, self._spent = {}, {}, set()
+
     def steps(self, session_id: str, start: Session | None = None) -> Iterator[tuple[Recorded, Session]]:
         """Every event of the session (after ``start``), each with the state after it.
 

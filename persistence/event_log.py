@@ -3,7 +3,7 @@
 It speaks plain SQL to the driver, over the engine's pool: `driver_cursor` tells why.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -33,6 +33,8 @@ _READ_SESSION = """
 _READ_LINES = """
     SELECT position, line, leaf_hash, event_id, session_id, version FROM events
     WHERE position > ? ORDER BY position LIMIT ?"""
+_LINES_AT = """
+    SELECT position, line, leaf_hash, event_id, session_id, version FROM events WHERE position IN ({})"""
 
 
 class SqlEventLog(EventLog):
@@ -102,6 +104,16 @@ class SqlEventLog(EventLog):
             last = row[0]
             lines.append(_stored(*row))
         return lines
+
+    def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
+        """See `EventLog.lines_at`."""
+        found: dict[int, LogLine] = {}
+        wanted = sorted(positions)
+        for start in range(0, len(wanted), PAGE):
+            some = wanted[start : start + PAGE]
+            marks = ",".join("?" * len(some))
+            found |= {row[0]: _stored(*row) for row in self._rows(_LINES_AT.format(marks), *some)}
+        return found
 
     def examine(self, line: LogLine) -> Recorded:
         """See `EventLog.examine`."""

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from application import ports
 from application.ports import AgendaItem, BatchRecord, Fence, LogLine, Seal, SessionSummary
@@ -61,6 +61,11 @@ class MemoryEventLog(ports.EventLog):
         start = max(after, 0)
         with self._lock:
             return self._lines[start : start + limit]
+
+    def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
+        """See `EventLog.lines_at`."""
+        with self._lock:
+            return {position: self._lines[position - 1] for position in positions if 0 < position <= len(self._lines)}
 
     def examine(self, line: LogLine) -> Recorded:
         """See `EventLog.examine`."""

@@ -1,5 +1,6 @@
 """R17: what the playlists on the disks show, the log must know; else nothing is purged, below whatever root."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def news(app: App, film: Channel, tmp_path: Path) -> Channel:
 
 
 def put_back(store: Store, head: int) -> App:
-    """Another process, over the log as it was at that position."""
+    """Another process, over the log as it was at that position, and over disks of a time before there were journals."""
     old = Store()
     old.clock, old.ids = store.clock, store.ids
     for line in store.log.read_lines(limit=head):
@@ -41,6 +42,9 @@ def put_back(store: Store, head: int) -> App:
         old.log._ids[line.event_id] = line
     app = App(old)
     app.read_model_projector.catch_up()
+    for summary in old.read_models.sessions():
+        with suppress(OSError):
+            Path(summary.root, ".trailkeep-journal").unlink()
     return app
 
 
