@@ -155,6 +155,12 @@ class IntentJournal:
         summaries = {(one.root, one.root_id) for one in self._read_models.sessions()}
         return [MediaRoot(path=path, root_id=root_id) for path, root_id in sorted(summaries)]
 
+    def forget(self) -> None:
+        """Forget what was folded from the log, and what was compared with it."""
+        self._sessions.forget()
+        self._roots.forget()
+        self._known, self._listed = {}, None
+
     def gone(self, seen: Sequence[Recorded]) -> None:
         """Take note that the log does not have these events any more, which this process saw in it.
 
@@ -165,9 +171,7 @@ class IntentJournal:
             EventsLost: nobody accepted it yet.
 
         """
-        self._sessions.forget()
-        self._roots.forget()
-        self._known, self._listed = {}, None
+        self.forget()
         roots = self.roots()
         accepted = frozenset[str]().union(*(self._roots.accepted(root.root_id) for root in roots))
         lost = [self._line(one) for one in seen if one.envelope.event_id not in accepted]

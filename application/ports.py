@@ -123,6 +123,13 @@ class EventLog(Protocol):
         """What is wrong with the pages, indexes and guards that the log is stored in, whatever its lines say."""
         ...
 
+    def incarnation(self) -> str:
+        """Which server keeps the log, and which history of its own that server is on; the same for an embedded one.
+
+        Where it changes the log may have failed over to another copy, or been put back.
+        """
+        ...
+
     def store_id(self) -> str:
         """The id that this store was given when it was made (R17)."""
         ...

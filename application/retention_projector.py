@@ -71,6 +71,7 @@ class RetentionProjector:
     def run_once(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
         """Catch up and act until nothing more is due now; ``progress`` hears at which of how many batches it is."""
         recorded: list[Recorded] = []
+        self._log_check.follow()
         self._follow_the_clock()
         while True:
             self.catch_up()

@@ -91,6 +91,7 @@ class App:
             self.witnesses.require_newest,
             self.journal.require_known,
             self.journal.gone,
+            self.journal.forget,
             seen,
         )
         self.retention = RetentionProjector(

@@ -139,6 +139,10 @@ class SqlEventLog(EventLog):
         """See `EventLog.storage_faults`."""
         yield from checks_of(self._engine).storage_faults(self._engine)
 
+    def incarnation(self) -> str:
+        """See `EventLog.incarnation`."""
+        return checks_of(self._engine).incarnation(self._engine)
+
     def store_id(self) -> str:
         """See `EventLog.store_id`."""
         store_id = self._one("SELECT store_id FROM store")

@@ -90,6 +90,10 @@ class MemoryEventLog(ports.EventLog):
         """See `EventLog.storage_faults`."""
         return iter(())
 
+    def incarnation(self) -> str:
+        """See `EventLog.incarnation`."""
+        return ""
+
     def store_id(self) -> str:
         """See `EventLog.store_id`."""
         return self._store_id
