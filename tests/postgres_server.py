@@ -142,7 +142,7 @@ class Guardian:
 
     def _launch(self) -> None:
         if not self._was_up:
-            self.port = _free_port()
+            self.port = free_port()
         settings = [word for setting in (*self._settings, f"port={self.port}") for word in ("-c", setting)]
         with (self._home / "log").open("ab") as log:
             self._server = subprocess.Popen(
@@ -178,7 +178,7 @@ class Guardian:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
