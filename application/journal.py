@@ -139,13 +139,10 @@ class IntentJournal:
         """What `require_known` would raise, of each of these roots."""
         for root in roots:
             try:
-                self._files.device(root.path)
-            except RootUnavailable:
-                continue
-            try:
                 lost = self.missing(root)
             except RootUnavailable as unavailable:
-                yield unavailable
+                if self._is_there(root):
+                    yield unavailable
             else:
                 if lost:
                     yield EventsLost(root.path, sentence(f"the journal of {root.path}", lost))
@@ -179,6 +176,13 @@ class IntentJournal:
             for root in roots:
                 self._tell(root, lost)
             raise EventsLost(roots[0].path if roots else "", f"the log went back; {sentence('this process', lost)}")
+
+    def _is_there(self, root: MediaRoot) -> bool:
+        try:
+            self._files.device(root.path)
+        except RootUnavailable:
+            return False
+        return True
 
     def _tell(self, root: MediaRoot, lost: Sequence[JournalLine]) -> None:
         try:

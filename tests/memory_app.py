@@ -61,6 +61,17 @@ class Store:
         self.log = TestLog(leases=self.leases)
         self.agenda, self.seals, self.read_models = MemoryAgenda(), MemorySeals(), MemoryReadModels()
 
+    def at(self, head: int) -> "Store":
+        """The store as it was when the log had so many events; the time, and the ids that are left, are those of now."""
+        old = Store()
+        old.clock, old.ids = self.clock, self.ids
+        for line in self.log.read_lines(limit=head):
+            old.log._lines.append(line)
+            old.log._sessions.setdefault(line.session_id, []).append(line)
+            old.log._ids[line.event_id] = line
+        App(old).read_model_projector.catch_up()
+        return old
+
 
 class App:
     """One process, joined as `entrypoints.bootstrap` joins it."""

@@ -33,21 +33,9 @@ def told(root: Path) -> list[tuple[str, int | None]]:
     return [(line.type, line.batch) for line in lines(root)]
 
 
-def put_back(store: Store, head: int) -> Store:
-    """The store as it was at that position: the disks and the time are those of now."""
-    old = Store()
-    old.clock, old.ids = store.clock, store.ids
-    for line in store.log.read_lines(limit=head):
-        old.log._lines.append(line)
-        old.log._sessions.setdefault(line.session_id, []).append(line)
-        old.log._ids[line.event_id] = line
-    App(old).read_model_projector.catch_up()
-    return old
-
-
 def go_back(store: Store, head: int) -> None:
-    """As `put_back`, under the feet of every process that has the log open."""
-    old = put_back(store, head)
+    """The log is put back under the feet of every process that has it open."""
+    old = store.at(head)
     store.log._lines, store.log._sessions, store.log._ids = old.log._lines, old.log._sessions, old.log._ids
     store.read_models, store.agenda = old.read_models, old.agenda
 
@@ -255,7 +243,7 @@ class TestALogThatWasPutBack:
     def test_nothing_is_purged_below_any_root_and_nothing_recorded(
         self, store: Store, film: Channel, news: Channel, head: int
     ) -> None:
-        app, before = App(put_back(store, head)), film.segments()
+        app, before = App(store.at(head)), film.segments()
         done = app.retention.run_once()
         assert done == Round(paused={str(film.root): done.paused[str(film.root)]})
         assert f"the journal of {news.root} knows of 2 events that the log does not have" in str(done.paused)
@@ -264,7 +252,7 @@ class TestALogThatWasPutBack:
         assert (film.segments(), app.log.head()) == (before, head)
 
     def test_plan_and_verify_say_it(self, store: Store, film: Channel, head: int) -> None:
-        app = App(put_back(store, head))
+        app = App(store.at(head))
         [row] = app.queries.plan([film.id])
         assert row.blocked_by is not None
         assert row.blocked_by.startswith("R15: the journal of")
@@ -282,7 +270,7 @@ class TestALogThatWasPutBack:
         assert accepted(app) == []
 
     def test_reconciling_names_exactly_what_is_missing(self, store: Store, news: Channel, head: int) -> None:
-        found = App(put_back(store, head)).reconciler.find()
+        found = App(store.at(head)).reconciler.find()
         lost = [one for one in store.log.read(after=head) if isinstance(one.event, BatchCompleted | PurgeIssued)]
         assert [(one.position, one.event_id, one.recorded_at) for one in found.missing] == [
             (one.position, one.envelope.event_id, one.envelope.recorded_at) for one in lost
@@ -292,7 +280,7 @@ class TestALogThatWasPutBack:
 
     def test_what_was_appended_since_hides_nothing(self, store: Store, film: Channel, news: Channel, head: int) -> None:
         """The positions are taken again, by other events."""
-        old = put_back(store, head)
+        old = store.at(head)
         again = Channel(App(old), news.root)
         again.generate(4)
         assert old.log.head() > store.log.head()
@@ -300,7 +288,7 @@ class TestALogThatWasPutBack:
         assert len(App(old).reconciler.find().missing) == 2
 
     def test_an_operators_word_ends_the_pause(self, store: Store, film: Channel, news: Channel, head: int) -> None:
-        old = put_back(store, head)
+        old = store.at(head)
         app = App(old)
         app.retention.run_once()
         [one] = accepted(App(old))
@@ -320,16 +308,16 @@ class TestALogThatWasPutBack:
         assert App(old).verifier.verify(Level.PRESENCE).journals == ()
 
     def test_what_is_lost_later_is_lost_anew(self, store: Store, news: Channel, head: int) -> None:
-        old = put_back(store, head)
+        old = store.at(head)
         accepted(App(old))
         later = old.log.head()
         Channel(App(old), news.root).generate(1)
-        assert [one.batch for one in App(put_back(old, later)).reconciler.find().missing] == [2]
+        assert [one.batch for one in App(old.at(later)).reconciler.find().missing] == [2]
 
     def test_a_copy_in_which_the_root_is_not_known_yet(self, store: Store, film: Channel, news: Channel) -> None:
         """Who opens the session anew, or names the root, is told."""
         opened = next(one.position for one in store.log.read() if one.envelope.session_id == news.id)
-        app = App(put_back(store, opened - 1))
+        app = App(store.at(opened - 1))
         assert app.reconciler.find().missing == ()
         found = app.reconciler.find([str(news.root)])
         assert [(one.type, one.batch) for one in found.missing] == [("BatchCompleted", 0), ("BatchCompleted", 1)]
@@ -355,7 +343,7 @@ class TestALogThatWasPutBack:
 
     def test_a_root_that_is_not_there_has_no_say(self, store: Store, film: Channel, news: Channel, head: int) -> None:
         away = news.root.rename(news.root.with_name("away"))
-        app = App(put_back(store, head))
+        app = App(store.at(head))
         [unread] = app.reconciler.find().unread
         assert "is the disk mounted?" in unread
         assert accepted(app) == []
@@ -483,7 +471,7 @@ class TestLength:
         """R15: nobody drops a line that the log does not have."""
         head = store.log.head()
         news.generate(1)
-        old = put_back(store, head)
+        old = store.at(head)
         shutil.rmtree(news.directory)
         again = Channel(App(old), news.root)
         again.generate(10)

@@ -34,18 +34,11 @@ def news(app: App, film: Channel, tmp_path: Path) -> Channel:
 
 def put_back(store: Store, head: int) -> App:
     """Another process, over the log as it was at that position, and over disks of a time before there were journals."""
-    old = Store()
-    old.clock, old.ids = store.clock, store.ids
-    for line in store.log.read_lines(limit=head):
-        old.log._lines.append(line)
-        old.log._sessions.setdefault(line.session_id, []).append(line)
-        old.log._ids[line.event_id] = line
-    app = App(old)
-    app.read_model_projector.catch_up()
+    old = store.at(head)
     for summary in old.read_models.sessions():
         with suppress(OSError):
             Path(summary.root, ".trailkeep-journal").unlink()
-    return app
+    return App(old)
 
 
 def test_a_log_that_knows_what_is_shown_purges(store: Store, film: Channel, news: Channel) -> None:
