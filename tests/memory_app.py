@@ -62,7 +62,7 @@ class Store:
         self.agenda, self.seals, self.read_models = MemoryAgenda(), MemorySeals(), MemoryReadModels()
 
     def at(self, head: int) -> "Store":
-        """The store as it was when the log had so many events; the time, and the ids that are left, are those of now."""
+        """The store as it was when the log had so many events; the time and the unused ids are those of now."""
         old = Store()
         old.clock, old.ids = self.clock, self.ids
         for line in self.log.read_lines(limit=head):
