@@ -12,7 +12,7 @@ from domain.lifecycle import BatchState, SessionState
 from domain.segments import identity_of, is_label, newest_number
 from domain.session import Session
 
-MARKER_FILE = ".trailkeep-root"
+MARKER_FILE, JOURNAL_FILE = ".trailkeep-root", ".trailkeep-journal"
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,11 +50,10 @@ class Explainer:
             return _answer(path, "orphan", "no event explains it; Trailkeep leaves it alone")
         if below:
             return _answer(path, "unknown", "no event speaks of it, and it is not there")
-        if path.endswith(f"/{MARKER_FILE}"):
-            directory = path.removesuffix(f"/{MARKER_FILE}")
-            if marked := [one for one in self._read_models.sessions() if one.root.rstrip("/") == directory]:
-                return self._marker(path, marked)
-        return _answer(path, "unknown", "it is not below a channel that the log knows")
+        above, _, name = path.rpartition("/")
+        if name not in {MARKER_FILE, JOURNAL_FILE}:
+            return _answer(path, "unknown", "it is not below a channel that the log knows")
+        return self._of_root(path, name, [one for one in self._read_models.sessions() if above == one.root.rstrip("/")])
 
     def _explained(self, path: str, file: str, summary: SessionSummary) -> Explanation | None:
         """What this session has to say of the file, if any of its batches ever bore the name."""
@@ -122,6 +121,14 @@ class Explainer:
                     f"it was another file already when batch {record.batch} was purged; it was left alone",
                 )
         return "orphan", f"it came after batch {record.batch}, which bore the name, was purged"
+
+    def _of_root(self, path: str, name: str, summaries: list[SessionSummary]) -> Explanation:
+        """What is to be said of a file directly below the root that these sessions were opened on."""
+        if summaries and name == MARKER_FILE:
+            return self._marker(path, summaries)
+        if summaries and name == JOURNAL_FILE:
+            return _answer(path, "kept", "the journal of this media root: it shows whether the log lost events (R15)")
+        return _answer(path, "unknown", "it is not below a channel that the log knows")
 
     def _marker(self, path: str, summaries: list[SessionSummary]) -> Explanation:
         """What the marker file of a root says, if it is of the sessions that were opened there."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import msgspec
 
 from application.handlers import Cause, Handler
+from application.journal import IntentJournal
 from application.ports import IdSource, Marker, MediaFiles, ReadModels
 from application.publisher import Publisher
 from application.roots import Roots
@@ -50,13 +51,14 @@ class Generation:
         sessions: Sessions,
         publisher: Publisher,
         files: MediaFiles,
+        journal: IntentJournal,
         roots: Roots,
         read_models: ReadModels,
         ids: IdSource,
         store_id: str,
     ) -> None:
         self._handler, self._sessions, self._publisher = handler, sessions, publisher
-        self._files, self._roots, self._read_models, self._ids = files, roots, read_models, ids
+        self._files, self._journal, self._roots, self._read_models, self._ids = files, journal, roots, read_models, ids
         self._store_id = store_id
 
     def open(self, terms: Terms, cause: Cause) -> Recorded:
@@ -70,8 +72,9 @@ class Generation:
         """
         before = self._sessions.newest_of(terms.channel)
         if before and before.state is not SessionState.CLOSED:
-            reason = f"its session {before.session_id} is {before.state}, not closed"
-            raise Refused("R20", "channel", terms.channel, reason)
+            raise Refused(
+                "R20", "channel", terms.channel, f"its session {before.session_id} is {before.state}, not closed"
+            )
         ordinal = before.terms.ordinal + 1 if before else 1
         session_id = self._sessions.id_of(terms.channel, ordinal)
         command = self._order(terms, before, ordinal)
@@ -101,13 +104,12 @@ class Generation:
 
         """
         session = self._sessions.load(session_id)
-        terms = session.terms
-        self._roots.require(terms.media_root)
-        with self._roots.flushing(terms.media_root):
-            self._files.prepare(terms.media_root.path, terms.channel, terms.renditions)
-        present = self._files.find(terms.media_root.path, terms.channel, [one.file for one in expected_of(session)])
-        root_id = terms.media_root.root_id
-        earlier = [one for one in self._sessions.earlier(session) if one.terms.media_root.root_id == root_id]
+        terms, root = session.terms, session.terms.media_root
+        self._roots.require(root)
+        with self._roots.flushing(root):
+            self._files.prepare(root.path, terms.channel, terms.renditions)
+        present = self._files.find(root.path, terms.channel, [one.file for one in expected_of(session)])
+        earlier = [one for one in self._sessions.earlier(session) if one.terms.media_root.root_id == root.root_id]
         return self._handler.execute(
             session_id,
             StartBatch(
@@ -131,11 +133,8 @@ class Generation:
         self.require_root(session)
         with self._roots.flushing(session.terms.media_root):
             files = self._verified(session, expected_of(session), durations)
-        recorded = self._handler.execute(
-            session_id,
-            CompleteBatch(batch=batch.number, files=files),
-            Cause(actor, batch.correlation_id, batch.started_by),
-        )[0]
+        cause = Cause(actor, batch.correlation_id, batch.started_by)
+        recorded = self._handler.execute(session_id, CompleteBatch(batch=batch.number, files=files), cause)[0]
         self._publisher.publish(session_id)
         return recorded
 
@@ -163,13 +162,15 @@ class Generation:
         )[0]
 
     def close(self, session_id: str, reason: str, disposition: Disposition, cause: Cause) -> Recorded:
-        """Close the session, or settle anew what becomes of the batches of a closed one.
+        """Close the session, or settle anew what becomes of a closed one's batches; whether its disk is there or not.
 
         Raises:
             Refused: a batch is running, or nothing would change.
 
         """
-        return self._handler.execute(session_id, CloseSession(reason=reason, disposition=disposition), cause)[0]
+        closed = self._handler.execute(session_id, CloseSession(reason=reason, disposition=disposition), cause)[0]
+        self._journal.note(self._sessions.load(session_id).terms.media_root, closed.envelope.event_id)
+        return closed
 
     def _order(self, terms: Terms, before: Session | None, ordinal: int) -> OpenSession:
         offset = before.terms.naming.offset + before.next_batch * before.terms.batch_size if before else 0
@@ -222,19 +223,19 @@ class Generation:
         )
 
     def _left_by(self, session: Session, present: Sequence[FileIdentity]) -> tuple[str, ...]:
-        root, channel = session.terms.media_root.path, session.terms.channel
+        terms = session.terms
         try:
-            found = self._files.find(root, channel, [one.file for one in expected_of(session)])
+            found = self._files.find(terms.media_root.path, terms.channel, [one.file for one in expected_of(session)])
         except RootUnavailable:
             return ()
         return tuple(file for file, one in found.items() if one.identity not in present)
 
 
 def _running(session: Session) -> Batch:
-    if (batch := session.running) is None:
+    if session.running is None:
         reason = f"the session is {session.state}; no batch is being generated"
         raise Refused("R20", "batch", session.next_batch, reason)
-    return batch
+    return session.running
 
 
 def expected_of(session: Session) -> tuple[ExpectedFile, ...]:

@@ -7,6 +7,7 @@ import structlog
 
 from application.claims import Claims
 from application.ports import Clock, EventLog, Fence, IdSource
+from application.seen import Seen
 from application.sessions import Sessions
 from domain.commands import Command, OpenSession
 from domain.decisions import decide
@@ -39,10 +40,17 @@ class Handler:
     """Executes commands. ``worker`` names this process in every event that it records."""
 
     def __init__(
-        self, log: EventLog, sessions: Sessions, clock: Clock, ids: IdSource, worker: str, claims: Claims
+        self,
+        log: EventLog,
+        sessions: Sessions,
+        clock: Clock,
+        ids: IdSource,
+        worker: str,
+        claims: Claims,
+        seen: Seen | None = None,
     ) -> None:
         self._log, self._sessions, self._clock, self._ids, self._worker = log, sessions, clock, ids, worker
-        self._claims = claims
+        self._claims, self._seen = claims, seen or Seen()
 
     def execute(self, session_id: str, command: Command, cause: Cause) -> tuple[Recorded, ...]:
         """Record what follows from ``command`` and return it; empty if nothing does.
@@ -60,17 +68,27 @@ class Handler:
             policy = command.policy if isinstance(command, OpenSession) else session.terms.policy
             return Decision(session.version, events, str(policy), self._claims.fence(session, command))
 
-        return self.record(session_id, decided, cause)
+        return self.record(session_id, decided, cause, self._sessions.forget)
 
-    def record(self, stream_id: str, decided: Callable[[], Decision], cause: Cause) -> tuple[Recorded, ...]:
+    def record(
+        self, stream_id: str, decided: Callable[[], Decision], cause: Cause, forget: Callable[[], None]
+    ) -> tuple[Recorded, ...]:
         """Record what ``decided`` says, which is asked again whenever another writer was first.
+
+        Where it goes by the same version again, that is of events that the log does not have any more, and it is to
+        ``forget`` what it knows.
 
         Raises:
             ConcurrencyConflict: that happened `ATTEMPTS` times in a row.
 
         """
+        before = -1
         for _ in range(ATTEMPTS):
             decision = decided()
+            if decision.version == before:
+                forget()
+                decision = decided()
+            before = decision.version
             if not decision.events:
                 return ()
             envelopes = self._envelopes(stream_id, decision, cause)
@@ -79,6 +97,7 @@ class Handler:
             except ConcurrencyConflict as conflict:
                 last = conflict
                 continue
+            self._seen.note(*recorded)
             for one in recorded:
                 log.debug("recorded", position=one.position, type=type(one.event).__name__, session=stream_id)
             return recorded

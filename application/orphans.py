@@ -11,6 +11,7 @@ import msgspec
 
 from application.disk_check import explained_by, needed_by
 from application.handlers import Cause, Handler
+from application.journal import IntentJournal
 from application.log_check import LogCheck
 from application.ports import EventLog, IdSource, MediaFiles, Playlists
 from application.roots import Roots
@@ -52,11 +53,12 @@ class OrphanRemover:
         sessions: Sessions,
         files: MediaFiles,
         playlists: Playlists,
+        journal: IntentJournal,
         roots: Roots,
         ids: IdSource,
     ) -> None:
         self._log, self._log_check, self._handler, self._sessions = log, log_check, handler, sessions
-        self._files, self._playlists, self._roots, self._ids = files, playlists, roots, ids
+        self._files, self._playlists, self._journal, self._roots, self._ids = files, playlists, journal, roots, ids
 
     def find(self, channel: str) -> list[Orphans]:
         """What `remove` would delete and leave now, by root.
@@ -172,9 +174,10 @@ class OrphanRemover:
         if removal is None:
             return ()
         needed = needed_by(self._on_root(session))
-        with self._roots.flushing(terms.media_root):
+        root = terms.media_root
+        with self._journal.intent(root, removal.event_id), self._roots.flushing(root):
             deletion = self._files.remove(
-                terms.media_root.path, terms.channel, [file for file in removal.files if file.file not in needed]
+                root.path, terms.channel, [file for file in removal.files if file.file not in needed]
             )
         kept = [RemainingFile(name=file.file, errno="EBUSY") for file in removal.files if file.file in needed]
         return self._handler.execute(

@@ -1,6 +1,6 @@
 """What the application needs of the world: one Protocol a port. Adapters live in persistence/ and media/."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -102,6 +102,10 @@ class EventLog(Protocol):
         """As `read`, but as stored: nothing is parsed or checked."""
         ...
 
+    def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
+        """As `read_lines`, of the events at these positions; without those where there is none."""
+        ...
+
     def examine(self, line: LogLine) -> Recorded:
         """Parse a stored line and compare it with its leaf hash and its derived columns.
 
@@ -125,6 +129,13 @@ class EventLog(Protocol):
 
     def storage_faults(self) -> Iterator[str]:
         """What is wrong with the pages, indexes and guards that the log is stored in, whatever its lines say."""
+        ...
+
+    def incarnation(self) -> str:
+        """Which server keeps the log, and which history of its own that server is on; the same for an embedded one.
+
+        Where it changes the log may have failed over to another copy, or been put back.
+        """
         ...
 
     def store_id(self) -> str:
@@ -525,6 +536,67 @@ class MediaFiles(Protocol):
             RootUnavailable: the disk takes none.
 
         """
+        ...
+
+
+class JournalLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a media root's journal: an event that the log of this store had at this position.
+
+    ``leaf_hash`` is hexadecimal; it is empty where only the event's id was at hand. ``channel`` is empty for an event
+    of a media root, and ``batch`` None for one that is of no batch.
+    """
+
+    position: int
+    leaf_hash: str
+    event_id: str
+    store_id: str
+    session_id: str
+    channel: str
+    batch: int | None
+    type: str
+    recorded_at: int
+
+
+class JournalPlace(msgspec.Struct, frozen=True):
+    """Up to where a journal was read: which file it was, how it began, and how many bytes and lines were read."""
+
+    inode: int = 0
+    beginning: bytes = b""
+    offset: int = 0
+    lines: int = 0
+
+
+BEGINNING = JournalPlace()
+
+
+class Journals(Protocol):
+    """The journals of media roots, one file below each: what the log was told to have, kept where the media are."""
+
+    def read(self, root: str, after: JournalPlace = BEGINNING) -> tuple[list[JournalLine], JournalPlace]:
+        """The lines after a place, and the place after them; all of them if it is another file by now.
+
+        A root without a journal has no lines. A last line that a power cut tore is none.
+
+        Raises:
+            RootSuspect: the root is missing, or its journal cannot be read or understood.
+            RootUnavailable: it cannot be read now.
+
+        """
+        ...
+
+    def append(self, root: str, lines: Sequence[JournalLine]) -> None:
+        """Write lines behind those that are there, durably, for one who holds the root; a torn line goes first.
+
+        Raises:
+            RootFull: there is no room for them; nothing was written.
+            RootUnavailable: they cannot be written now.
+            RootSuspect: they cannot be written, or not flushed.
+
+        """
+        ...
+
+    def shorten(self, root: str, keep: int) -> None:
+        """Keep the newest lines alone, atomically and durably, for one who holds the root; errors as `append`."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from application.handlers import Cause, Handler
+from application.journal import IntentJournal
 from application.ports import Clock, MediaFiles, MediaPlaylist, Playlists, PlaylistSegment
 from application.roots import Roots
 from application.sessions import Sessions
@@ -32,14 +33,17 @@ class Publisher:
         sessions: Sessions,
         files: MediaFiles,
         playlists: Playlists,
+        journal: IntentJournal,
         roots: Roots,
         clock: Clock,
     ) -> None:
         self._handler, self._sessions, self._files = handler, sessions, files
-        self._playlists, self._roots, self._clock = playlists, roots, clock
+        self._playlists, self._journal, self._roots, self._clock = playlists, journal, roots, clock
 
     def publish(self, session_id: str) -> tuple[Recorded, ...]:
         """Write the playlists of the session's channel as they should be now. Doing it again changes nothing.
+
+        Before that the newest batch is written to the root's journal.
 
         They are those of the newest session on the same root that has something to show; so no playlist is left behind
         that lists what a session before it may lose.
@@ -79,7 +83,11 @@ class Publisher:
         )
 
     def _publish(self, session_id: str) -> tuple[Recorded, ...]:
-        session = self._showing(self._sessions.load(session_id))
+        """The root's journal tells of the newest batch before a playlist does."""
+        asked = self._sessions.load(session_id)
+        if asked.last_completed:
+            self._journal.write(asked.terms.media_root, asked.last_completed.event_id)
+        session = self._showing(asked)
         if session is None:
             return ()
         terms = session.terms

@@ -1,9 +1,9 @@
 """The purger: carries out one purge, by numbered steps (docs/explanation/deletion-protocol.md).
 
-1. the files are looked at, and the authorisation    4. files go by identity, through descriptors of their directories
-   is durable in the log                             5. every directory that held them is flushed
-2. the root proves itself                            6. the outcome is recorded
-3. no playlist lists them any more
+1. the files are looked at, and the authorisation    4. the root's journal has the authorisation, durably
+   is durable in the log                             5. files go by identity, through descriptors of their directories
+2. the root proves itself                            6. every directory that held them is flushed
+3. no playlist lists them any more                   7. the outcome is recorded
 
 A crash after any step leaves the authorisation in the log, and carrying it out again does the rest.
 """
@@ -11,6 +11,7 @@ A crash after any step leaves the authorisation in the log, and carrying it out 
 import structlog
 
 from application.handlers import Cause, Handler
+from application.journal import IntentJournal
 from application.ports import Clock, Deletion, IdSource, MediaFiles
 from application.publisher import Publisher
 from application.roots import Roots
@@ -36,12 +37,14 @@ class Purger:
         sessions: Sessions,
         publisher: Publisher,
         files: MediaFiles,
+        journal: IntentJournal,
         roots: Roots,
         clock: Clock,
         ids: IdSource,
     ) -> None:
         self._handler, self._sessions, self._publisher = handler, sessions, publisher
-        self._files, self._roots, self._clock, self._ids = files, roots, clock, ids
+        self._files, self._journal, self._roots = files, journal, roots
+        self._clock, self._ids = clock, ids
 
     def issue(self, session_id: str, batch: int, *, confirmed: str | None = None, actor: str = ACTOR) -> Recorded:
         """Record the authorisation to purge the batch (R10), on a root that proves to be ours (R17).
@@ -92,7 +95,7 @@ class Purger:
                 return ()
             self._roots.require(root)
             self._publisher.publish_held(session_id)
-            with self._roots.flushing(root):
+            with self._journal.intent(root, found.purge.event_id), self._roots.flushing(root):
                 deletion = self._files.delete(root.path, session.terms.channel, found.purge.files)
             return self._record(session_id, batch, found.purge, deletion)
 

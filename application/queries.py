@@ -8,6 +8,7 @@ from itertools import takewhile
 
 import msgspec
 
+from application.journal import IntentJournal
 from application.log_check import missing
 from application.ports import Agenda, BatchRecord, Clock, EventLog, LogLine, ReadModels
 from application.purger import next_attempt
@@ -66,11 +67,12 @@ class Queries:
         sessions: Sessions,
         read_models: ReadModels,
         agenda: Agenda,
+        journal: IntentJournal,
         roots: Roots,
         clock: Clock,
     ) -> None:
         self._log, self._sessions, self._read_models = log, sessions, read_models
-        self._agenda, self._roots, self._clock = agenda, roots, clock
+        self._agenda, self._journal, self._roots, self._clock = agenda, journal, roots, clock
 
     def history(self, session_id: str) -> list[HistoryRow]:
         """Every batch of the session, by number."""
@@ -134,10 +136,12 @@ class Queries:
 
     def plan(self, session_ids: Iterable[str]) -> list[PlanRow]:
         """What is due in these sessions and what will be, oldest batch first; it is what a run would do (R18)."""
+        complaint = next(self._journal.complaints(self._journal.roots()), None)
+        doubt = f"R15: {complaint.reason}" if complaint else None
         return [
             row
             for session_id in session_ids
-            for row in sorted(self._plan_of(self._sessions.load(session_id)), key=lambda row: row.batch)
+            for row in sorted(self._plan_of(self._sessions.load(session_id), doubt), key=lambda row: row.batch)
         ]
 
     def planned_sessions(self) -> list[str]:
@@ -158,10 +162,11 @@ class Queries:
         in_order = sorted(summaries.values(), key=lambda one: (one.opened_at, one.session_id))
         return [one.session_id for one in in_order if one.batches_completed > one.batches_purged]
 
-    def _plan_of(self, session: Session) -> Iterator[PlanRow]:
+    def _plan_of(self, session: Session, doubt: str | None) -> Iterator[PlanRow]:
+        """``doubt`` is what is held against the log, and so against every purge."""
         terms, now = session.terms, Moment(self._clock.now(), self._clock.uptime())
         distrust = self._roots.examine(terms.media_root)
-        suspect = f"R17: {distrust}" if distrust else None
+        suspect = f"R17: {distrust}" if distrust else doubt
         for due in retention.due(session, self._sessions.successor(session)):
             batch = session.batches[due.batch]
             yield PlanRow(

@@ -14,6 +14,7 @@ from application.log_check import LogCheck
 from application.ports import Agenda, AgendaItem, Clock, EventLog
 from application.purger import Purger, next_attempt
 from application.roots import Roots
+from application.seen import Seen
 from application.sessions import Sessions
 from domain import retention
 from domain.batch import Moment
@@ -53,9 +54,10 @@ class RetentionProjector:
         clock: Clock,
         claims: Claims,
         roots: Roots,
+        seen: Seen,
     ) -> None:
         self._log, self._log_check, self._sessions, self._agenda = log, log_check, sessions, agenda
-        self._purger, self._clock, self._claims, self._roots = purger, clock, claims, roots
+        self._purger, self._clock, self._claims, self._roots, self._seen = purger, clock, claims, roots, seen
         self._paused: dict[str, str] = {}
         self._started_at: int | None = None
         self._looked_at = 0
@@ -67,6 +69,7 @@ class RetentionProjector:
         touched: set[str] = set()
         while page := self._log.read(after=checkpoint, limit=PAGE):
             checkpoint = page[-1].position
+            self._seen.note(page[-1])
             touched.update(one.envelope.session_id for one in page if not isinstance(one.event, OF_ROOTS))
             # Far behind, a session is looked at once for many pages: its state is the newest in any case.
             if len(page) < PAGE or len(touched) >= AT_ONCE:
@@ -87,6 +90,7 @@ class RetentionProjector:
 
         Where batches become due all the time, `run_once` would not end. Nothing is due when nothing was recorded.
         """
+        self._log_check.follow()
         self._follow_the_clock()
         self.catch_up()
         recorded, paused = self._act(most, progress)

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from application.handlers import Cause, Decision, Handler
 from application.ports import EventLog, Marker, MediaFiles
 from domain.errors import FlushFailed, LogDamaged, RootSuspect, RootUnavailable
-from domain.events import Event, MediaRoot, Recorded, Suspicion
-from domain.root import Root, evolve_root, prove, suspect, trust
+from domain.events import Event, LostEvent, MediaRoot, Recorded, Suspicion
+from domain.root import Root, accept, evolve_root, prove, suspect, trust
 
 ACTOR = "guard"
 PROVEN = "it proves itself again: its marker is there, on the filesystem that it was on"
@@ -90,6 +90,22 @@ class Roots:
         held = self._state(marker.root_id).held_against(path)
         return MediaRoot(path=path, root_id=marker.root_id) if held else None
 
+    def accepted(self, root_id: str) -> frozenset[str]:
+        """The ids of events that the root's journal tells of, and of which an operator accepted that they are lost."""
+        return frozenset(self._state(root_id).accepted)
+
+    def lossy(self, root_id: str) -> frozenset[str]:
+        """The channels of which an operator accepted that the log lost something that the root's journal tells of."""
+        return frozenset(self._state(root_id).accepted.values())
+
+    def accept(self, root: MediaRoot, lost: Sequence[LostEvent], reason: str, cause: Cause) -> tuple[Recorded, ...]:
+        """Record an operator's word that the log lost these events, and is to go on."""
+        return self._record(root, lambda state: accept(state, root, lost, reason), cause)
+
+    def forget(self) -> None:
+        """Forget what was folded from the log: it is read again."""
+        self._known = {}
+
     @contextmanager
     def flushing(self, root: MediaRoot) -> Iterator[None]:
         """Record it when something below the root cannot be flushed inside the block."""
@@ -144,7 +160,7 @@ class Roots:
             state = self._state(root.root_id)
             return Decision(state.version, decision(state), "")
 
-        return self._handler.record(root.root_id, decided, cause)
+        return self._handler.record(root.root_id, decided, cause, self.forget)
 
     def _marker(self, root: MediaRoot) -> Marker:
         return Marker(store_id=self._store_id, root_id=root.root_id)

@@ -63,6 +63,10 @@ class Sessions:
             self._remember(known)
         return session
 
+    def forget(self) -> None:
+        """Forget what was folded from the log: it is read again."""
+        self._known, self._known_before, self._left = {}, {}, {}
+
     def steps(self, session_id: str, start: Session | None = None) -> Iterator[tuple[Recorded, Session]]:
         """Every event of the session (after ``start``), each with the state after it.
 

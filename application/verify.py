@@ -11,6 +11,7 @@ import msgspec
 
 from application.agenda_check import agenda_faults
 from application.disk_check import DiskCheck, Findings, Level
+from application.journal import IntentJournal
 from application.ports import Agenda, Clock, EventLog, MediaFiles, Playlists, ReadModels, Seals, Snapshots
 from application.purger import FIRST_RETRY_US
 from application.read_model_check import ReadModelCheck
@@ -18,7 +19,7 @@ from application.roots import Roots
 from application.sessions import Sessions
 from application.whole_log import LogReport, Progress, WholeLog
 from domain.batch import Moment
-from domain.events import FileIdentity
+from domain.events import FileIdentity, MediaRoot
 from domain.session import Session
 
 __all__ = ["Level", "LogReport", "Report", "Verifier"]
@@ -46,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     reasons: dict[str, str]
     suspect_roots: tuple[str, ...]
     playlists: tuple[str, ...]
+    journals: tuple[str, ...]
     read_models: tuple[str, ...]
     notes: tuple[str, ...]
     log: LogReport
@@ -68,6 +70,7 @@ class Verifier:
         sessions: Sessions,
         files: MediaFiles,
         playlists: Playlists,
+        journal: IntentJournal,
         roots: Roots,
         read_models: ReadModels,
         agenda: Agenda,
@@ -76,7 +79,7 @@ class Verifier:
         snapshots: Snapshots | None = None,
     ) -> None:
         self._log, self._seals, self._sessions, self._snapshots = log, seals, sessions, snapshots
-        self._disk = DiskCheck(files, roots, playlists)
+        self._disk, self._journal = DiskCheck(files, roots, playlists), journal
         self._read_models, self._agenda = read_models, agenda
         self._clock, self._pause = clock, pause
 
@@ -91,8 +94,9 @@ class Verifier:
         log = whole.read(rows.hear, progress)
         found = self._look_until_settled(whole, level, log.ok, progress)
         read_models = [*rows.faults(whole), *whole.misleading, *agenda_faults(self._agenda, whole, now)]
+        journals = tuple(str(one) for one in self._journal.complaints(_roots(whole)))
         return Report(
-            ok=log.ok and not read_models and all(one.clean() for one in found),
+            ok=log.ok and not read_models and not journals and all(one.clean() for one in found),
             checked=sum(one.checked for one in found),
             lost=_all(one.lost for one in found),
             orphans=_all(one.orphans for one in found),
@@ -101,6 +105,7 @@ class Verifier:
             reasons={path: reason for one in found for path, reason in one.reasons.items()},
             suspect_roots=tuple(dict.fromkeys(_all(one.suspect_roots for one in found))),
             playlists=_all(one.playlists for one in found),
+            journals=journals,
             read_models=tuple(dict.fromkeys(read_models)),
             notes=tuple(self._notes(whole)),
             log=log,
@@ -172,6 +177,12 @@ class Verifier:
 
 def _left_alone(whole: WholeLog, sessions: Sequence[Session]) -> set[FileIdentity]:
     return set[FileIdentity]().union(*(whole.left_alone.get(session.session_id, ()) for session in sessions))
+
+
+def _roots(whole: WholeLog) -> list[MediaRoot]:
+    """The media roots of all sessions, each place once."""
+    roots = (session.terms.media_root for session in whole.sessions.values())
+    return list({(root.path, root.root_id): root for root in roots}.values())
 
 
 def _files(sessions: Sequence[Session]) -> int:

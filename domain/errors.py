@@ -168,6 +168,10 @@ class RootUnavailable(TrailkeepError):
         self.root, self.reason = root, reason
 
 
+class RootFull(RootUnavailable):
+    """A media root whose disk has no room."""
+
+
 class RootSuspect(RootUnavailable):
     """A media root that is not, or not provably, the one that the log speaks of (R17).
 
@@ -175,6 +179,16 @@ class RootSuspect(RootUnavailable):
     """
 
     _sentence = "media root: {root!r} is suspect: {reason}; purging of it pauses (R17)"
+
+
+class EventsLost(RootSuspect):
+    """The log does not have events that it once acknowledged: it was put back, or failed over to a copy that lagged.
+
+    What it says may be out of date everywhere, so nothing is purged below any root until an operator has decided.
+    ``root`` is where that is known from.
+    """
+
+    _sentence = "log: it lost events: {reason}; nothing is purged below any media root (R15, R17)"
 
 
 class FlushFailed(RootSuspect):

@@ -291,6 +291,24 @@ class RootTrusted(_Fact, frozen=True, kw_only=True):
     reason: str
 
 
+class LostEvent(_Fact, frozen=True, kw_only=True):
+    """An event that a journal tells of and the log does not have. ``channel`` is empty for one of a media root."""
+
+    position: int
+    event_id: str
+    type: str
+    channel: str
+    batch: int | None = None
+
+
+class LossAccepted(_Fact, frozen=True, kw_only=True):
+    """An operator knows that the log lost these events, which the root's journal tells of, and wants it to go on."""
+
+    root: MediaRoot
+    events: tuple[LostEvent, ...]
+    reason: str
+
+
 class SessionClosed(_Fact, frozen=True, kw_only=True):
     """The run ended; or, for a session closed before, what becomes of its batches was settled anew."""
 
@@ -313,10 +331,11 @@ Event = (
     | OrphansRemoved
     | RootSuspected
     | RootTrusted
+    | LossAccepted
     | SessionClosed
 )
 
-OF_ROOTS = (RootSuspected, RootTrusted)
+OF_ROOTS = (RootSuspected, RootTrusted, LossAccepted)
 """The events of a media root's own stream; all others are a session's."""
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}

@@ -10,6 +10,7 @@ from application.claims import Claims
 from application.explanations import Explainer
 from application.generation import Generation
 from application.handlers import Handler
+from application.journal import IntentJournal
 from application.log_check import LogCheck
 from application.losses import Losses
 from application.orphans import OrphanRemover
@@ -17,10 +18,12 @@ from application.publisher import Publisher
 from application.purger import Purger
 from application.queries import Queries
 from application.read_model_projector import ReadModelProjector
+from application.reconcile import Reconciler
 from application.recovery import Recoverer
 from application.retention_projector import RetentionProjector
 from application.roots import Roots
 from application.sealer import Sealer
+from application.seen import Seen
 from application.sessions import Sessions
 from application.verify import Verifier
 from application.witnesses import Witnesses
@@ -28,6 +31,7 @@ from domain.errors import StoreUnavailable
 from entrypoints.heartbeat import beating
 from entrypoints.places import DATABASE_FILE, home, lease_seconds
 from entrypoints.world import Lives, SystemClock, Uuids, host_name, worker_name
+from media.journal_file import JournalFiles
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from persistence import schema
@@ -61,15 +65,45 @@ class App:
         lives = Lives()
         owner = lives.name(self.ids.new()[-12:])
         self.claims = Claims(self.leases, self.clock, owner, host_name(), seconds, lives.gone)
-        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker_name(), self.claims)
+        seen = Seen()
+        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker_name(), self.claims, seen)
         self.roots = Roots(self.log, self.handler, self.files, store_id)
-        self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
-        self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.roots, self.clock, self.ids)
+        self.journal = IntentJournal(
+            self.log, self.sessions, self.roots, self.files, JournalFiles(), self.read_models, store_id
+        )
+        self.publisher = Publisher(
+            self.handler, self.sessions, self.files, self.playlists, self.journal, self.roots, self.clock
+        )
+        self.purger = Purger(
+            self.handler,
+            self.sessions,
+            self.publisher,
+            self.files,
+            self.journal,
+            self.roots,
+            self.clock,
+            self.ids,
+        )
+        self.witnesses = Witnesses(self.sessions, self.read_models, self.playlists, self.roots)
         self.log_check = LogCheck(
-            self.log, self.seals, Witnesses(self.sessions, self.read_models, self.playlists).require_newest
+            self.log,
+            self.seals,
+            self.witnesses.require_newest,
+            self.journal.require_known,
+            self.journal.gone,
+            self.journal.forget,
+            seen,
         )
         self.retention = RetentionProjector(
-            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock, self.claims, self.roots
+            self.log,
+            self.log_check,
+            self.sessions,
+            self.agenda,
+            self.purger,
+            self.clock,
+            self.claims,
+            self.roots,
+            seen,
         )
         self.read_model_projector = ReadModelProjector(self.log, self.read_models)
         self.sealer = Sealer(self.log, self.seals)
@@ -78,6 +112,7 @@ class App:
             self.sessions,
             self.publisher,
             self.files,
+            self.journal,
             self.roots,
             self.read_models,
             self.ids,
@@ -91,6 +126,7 @@ class App:
             self.sessions,
             self.files,
             self.playlists,
+            self.journal,
             self.roots,
             self.ids,
         )
@@ -107,7 +143,10 @@ class App:
             self.orphans,
             self.claims,
         )
-        self.queries = Queries(self.log, self.sessions, self.read_models, self.agenda, self.roots, self.clock)
+        self.queries = Queries(
+            self.log, self.sessions, self.read_models, self.agenda, self.journal, self.roots, self.clock
+        )
+        self.reconciler = Reconciler(self.journal, self.witnesses, self.roots, self.files, store_id)
         self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files, self.playlists)
         self.verifier = Verifier(
             self.log,
@@ -115,6 +154,7 @@ class App:
             self.sessions,
             self.files,
             self.playlists,
+            self.journal,
             self.roots,
             self.read_models,
             self.agenda,

@@ -6,10 +6,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from domain.errors import FlushFailed, RootSuspect, RootUnavailable
+from domain.errors import FlushFailed, RootFull, RootSuspect, RootUnavailable
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+    *_FULL,
+    errno.EROFS,
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK),
     *(errno.EAGAIN, errno.EINTR),
 }
@@ -51,7 +53,8 @@ def suspecting(root: str, what: str) -> Iterator[None]:
 
 def unavailable(root: str, what: str, error: OSError) -> RootUnavailable:
     """What an error that `is_passing` means; with the system's own words, for it is what an operator has to mend."""
-    return RootUnavailable(root, f"{what}: {errno_name(error)} ({os.strerror(error.errno or 0)})")
+    kind = RootFull if error.errno in _FULL else RootUnavailable
+    return kind(root, f"{what}: {errno_name(error)} ({os.strerror(error.errno or 0)})")
 
 
 def flush(descriptor: int, root: str, what: str) -> None:
@@ -83,7 +86,7 @@ def write_new(directory: int, name: str, content: bytes) -> None:
         rest = content
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        _flush_new(descriptor)
+        flush_new(descriptor)
     except OSError:
         with suppress(OSError):
             os.unlink(name, dir_fd=directory)
@@ -92,12 +95,18 @@ def write_new(directory: int, name: str, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _flush_new(descriptor: int) -> None:
-    """Where blocks are allocated late, or by a server, the flush is what finds no room; nobody relied on the file."""
+def flush_new(descriptor: int) -> None:
+    """Flush what nobody relies on yet. Where blocks are allocated late, or by a server, this is what finds no room.
+
+    Raises:
+        NotFlushed: it could not be flushed.
+        OSError: there is no room for it.
+
+    """
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in _FULL:
             raise
         raise NotFlushed(error.errno, error.strerror) from error
 

@@ -3,7 +3,7 @@
 It speaks plain SQL to the driver, over the engine's pool: `driver_cursor` tells why.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -37,6 +37,8 @@ _READ_SESSION_LINES = """
 _READ_LINES = """
     SELECT position, line, leaf_hash, event_id, session_id, version FROM events
     WHERE position > ? ORDER BY position LIMIT ?"""
+_LINES_AT = """
+    SELECT position, line, leaf_hash, event_id, session_id, version FROM events WHERE position IN ({})"""
 
 
 class SqlEventLog(EventLog):
@@ -119,6 +121,16 @@ class SqlEventLog(EventLog):
             lines.append(_stored(*row))
         return lines
 
+    def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
+        """See `EventLog.lines_at`."""
+        found: dict[int, LogLine] = {}
+        wanted = sorted(positions)
+        for start in range(0, len(wanted), PAGE):
+            some = wanted[start : start + PAGE]
+            marks = ",".join("?" * len(some))
+            found |= {row[0]: _stored(*row) for row in self._rows(_LINES_AT.format(marks), *some)}
+        return found
+
     def examine(self, line: LogLine) -> Recorded:
         """See `EventLog.examine`."""
         return codec.examine(line)
@@ -142,6 +154,10 @@ class SqlEventLog(EventLog):
     def storage_faults(self) -> Iterator[str]:
         """See `EventLog.storage_faults`."""
         yield from checks_of(self._engine).storage_faults(self._engine)
+
+    def incarnation(self) -> str:
+        """See `EventLog.incarnation`."""
+        return checks_of(self._engine).incarnation(self._engine)
 
     def store_id(self) -> str:
         """See `EventLog.store_id`."""

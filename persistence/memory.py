@@ -2,10 +2,10 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from application import ports
-from application.ports import AgendaItem, BatchRecord, Fence, LogLine, Seal, SessionSummary
+from application.ports import AgendaItem, Fence, LogLine, Seal
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost
 from domain.events import Envelope, Recorded
 from domain.merkle import EMPTY_ROOT, leaf_hash
@@ -73,6 +73,11 @@ class MemoryEventLog(ports.EventLog):
         with self._lock:
             return self._lines[start : start + limit]
 
+    def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
+        """See `EventLog.lines_at`."""
+        with self._lock:
+            return {position: self._lines[position - 1] for position in positions if 0 < position <= len(self._lines)}
+
     def examine(self, line: LogLine) -> Recorded:
         """See `EventLog.examine`."""
         return codec.examine(line)
@@ -95,6 +100,10 @@ class MemoryEventLog(ports.EventLog):
     def storage_faults(self) -> Iterator[str]:
         """See `EventLog.storage_faults`."""
         return iter(())
+
+    def incarnation(self) -> str:
+        """See `EventLog.incarnation`."""
+        return ""
 
     def store_id(self) -> str:
         """See `EventLog.store_id`."""
@@ -187,81 +196,3 @@ class MemoryAgenda(ports.Agenda):
         with self._lock:
             self._items.clear()
             self._checkpoint = 0
-
-
-class MemoryReadModels(ports.ReadModels):
-    """The rows by their keys."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._checkpoint = 0
-        self._sessions: dict[str, SessionSummary] = {}
-        self._batches: dict[str, dict[int, BatchRecord]] = {}
-
-    def checkpoint(self) -> int:
-        """See `ReadModels.checkpoint`."""
-        with self._lock:
-            return self._checkpoint
-
-    def apply(
-        self, sessions: Sequence[SessionSummary], batches: Sequence[BatchRecord], *, after: int, checkpoint: int
-    ) -> bool:
-        """See `ReadModels.apply`."""
-        with self._lock:
-            if self._checkpoint != after:
-                return False
-            self._sessions.update((row.session_id, row) for row in sessions)
-            for row in batches:
-                self._batches.setdefault(row.session_id, {})[row.batch] = row
-            self._checkpoint = checkpoint
-            return True
-
-    def clear(self) -> None:
-        """See `ReadModels.clear`."""
-        with self._lock:
-            self._sessions.clear()
-            self._batches.clear()
-            self._checkpoint = 0
-
-    def sessions(self, channel: str | None = None) -> list[SessionSummary]:
-        """See `ReadModels.sessions`."""
-        with self._lock:
-            rows = [row for row in self._sessions.values() if channel is None or row.channel == channel]
-        return sorted(rows, key=lambda row: (row.opened_at, row.session_id))
-
-    def session(self, session_id: str) -> SessionSummary | None:
-        """See `ReadModels.session`."""
-        with self._lock:
-            return self._sessions.get(session_id)
-
-    def newest_on(self, root: str) -> str | None:
-        """See `ReadModels.newest_on`."""
-        return next((row.session_id for row in reversed(self.sessions()) if row.root == root), None)
-
-    def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
-        """See `ReadModels.summaries`."""
-        with self._lock:
-            return [self._sessions[one] for one in session_ids if one in self._sessions]
-
-    def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
-        """See `ReadModels.records`."""
-        with self._lock:
-            found = [self._batches.get(session_id, {}).get(number) for session_id, number in keys]
-        return [row for row in found if row is not None]
-
-    def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
-        """See `ReadModels.batches`."""
-        with self._lock:
-            rows = self._batches.get(session_id, {})
-            chosen = rows.keys() if numbers is None else rows.keys() & set(numbers)
-            return [rows[number] for number in sorted(chosen)]
-
-    def ledger_sizes(self) -> dict[str, int]:
-        """See `ReadModels.ledger_sizes`."""
-        with self._lock:
-            return {session_id: len(rows) for session_id, rows in self._batches.items()}
-
-    def ledger_numbers(self, session_id: str) -> list[int]:
-        """See `ReadModels.ledger_numbers`."""
-        with self._lock:
-            return sorted(self._batches.get(session_id, {}))

@@ -25,6 +25,10 @@ _TRIGGERS = """
     SELECT tgname, pg_get_triggerdef(oid, true), tgenabled IN ('O', 'A') FROM pg_trigger
     WHERE tgrelid = to_regclass('events')"""
 _BODIES = "SELECT prosrc FROM pg_proc WHERE oid = to_regprocedure(%s)"
+_INCARNATION = """
+    SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN 'standby'
+        ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END
+    FROM pg_control_system()"""
 _SETTINGS = "SELECT name, setting FROM pg_settings WHERE name = ANY (%s)"
 
 
@@ -42,6 +46,15 @@ def storage_faults(engine: Engine) -> Iterator[str]:
     for name, body in BODIES.items():
         if _rows(engine, _BODIES, name) != [(body,)]:
             yield f"the function {name}, which guards the log, is missing or altered"
+
+
+def incarnation(engine: Engine) -> str:
+    """See `EventLog.incarnation`: the cluster's system identifier, and its timeline, which each promotion changes.
+
+    The timeline is that of the WAL that is being written: the control file knows a new one only after a checkpoint.
+    """
+    ((system, timeline),) = _rows(engine, _INCARNATION)
+    return f"{system}/{timeline}"
 
 
 def library() -> tuple[str, bool, str]:

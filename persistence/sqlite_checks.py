@@ -32,6 +32,11 @@ def storage_faults(engine: Engine) -> Iterator[str]:
             yield f"the trigger {name}, which guards the log, is missing or altered"
 
 
+def incarnation(_: Engine) -> str:
+    """See `EventLog.incarnation`: a file has none."""
+    return ""
+
+
 def library() -> tuple[str, bool, str]:
     """The library in use: its name, whether it is to be trusted, and its version."""
     version = driver.sqlite_version

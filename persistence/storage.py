@@ -27,6 +27,10 @@ class Checks(Protocol):
         """See `EventLog.storage_faults`."""
         ...
 
+    def incarnation(self, engine: Engine) -> str:
+        """See `EventLog.incarnation`."""
+        ...
+
     def library(self) -> Finding:
         """The library that reaches the database."""
         ...

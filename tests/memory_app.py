@@ -8,6 +8,7 @@ from application.claims import Claims
 from application.explanations import Explainer
 from application.generation import Generation, Terms, expected_of, nominal
 from application.handlers import Cause, Handler
+from application.journal import IntentJournal
 from application.log_check import LogCheck
 from application.losses import Losses
 from application.orphans import OrphanRemover
@@ -16,10 +17,12 @@ from application.publisher import Publisher
 from application.purger import Purger
 from application.queries import Queries
 from application.read_model_projector import ReadModelProjector
+from application.reconcile import Reconciler
 from application.recovery import OWN_PRODUCER, Recoverer
 from application.retention_projector import RetentionProjector
 from application.roots import Roots
 from application.sealer import Sealer
+from application.seen import Seen
 from application.sessions import Sessions
 from application.verify import Verifier
 from application.witnesses import Witnesses
@@ -27,10 +30,12 @@ from domain.errors import EncoderFailed
 from domain.events import Event, Recorded, Source
 from domain.segments import DEFAULT_PATTERN
 from domain.session import Session
+from media.journal_file import JournalFiles
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
-from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.memory import MemoryAgenda, MemoryEventLog, MemorySeals
 from persistence.memory_leases import MemoryLeases
+from persistence.memory_read_models import MemoryReadModels
 from persistence.snapshots import MemorySnapshots
 from tests.builders import OFF, STORE_ID, CountingIds, FakeClock
 
@@ -57,6 +62,17 @@ class Store:
         self.log = TestLog(leases=self.leases)
         self.agenda, self.seals, self.read_models = MemoryAgenda(), MemorySeals(), MemoryReadModels()
 
+    def at(self, head: int) -> "Store":
+        """The store as it was when the log had so many events; the time and the unused ids are those of now."""
+        old = Store()
+        old.clock, old.ids = self.clock, self.ids
+        for line in self.log.read_lines(limit=head):
+            old.log._lines.append(line)
+            old.log._sessions.setdefault(line.session_id, []).append(line)
+            old.log._ids[line.event_id] = line
+        App(old).read_model_projector.catch_up()
+        return old
+
 
 class App:
     """One process, joined as `entrypoints.bootstrap` joins it."""
@@ -75,15 +91,45 @@ class App:
         store_id = self.log.store_id()
         self.sessions = Sessions(self.log, self.ids, store.snapshots, every=5)
         self.claims = Claims(leases, self.clock, worker, worker.partition(":")[0])
-        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker, self.claims)
+        seen = Seen()
+        self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker, self.claims, seen)
         self.roots = Roots(self.log, self.handler, self.files, store_id)
-        self.publisher = Publisher(self.handler, self.sessions, self.files, self.playlists, self.roots, self.clock)
-        self.purger = Purger(self.handler, self.sessions, self.publisher, self.files, self.roots, self.clock, self.ids)
+        self.journal = IntentJournal(
+            self.log, self.sessions, self.roots, self.files, JournalFiles(), self.read_models, store_id
+        )
+        self.publisher = Publisher(
+            self.handler, self.sessions, self.files, self.playlists, self.journal, self.roots, self.clock
+        )
+        self.purger = Purger(
+            self.handler,
+            self.sessions,
+            self.publisher,
+            self.files,
+            self.journal,
+            self.roots,
+            self.clock,
+            self.ids,
+        )
+        self.witnesses = Witnesses(self.sessions, self.read_models, self.playlists, self.roots)
         self.log_check = LogCheck(
-            self.log, self.seals, Witnesses(self.sessions, self.read_models, self.playlists).require_newest
+            self.log,
+            self.seals,
+            self.witnesses.require_newest,
+            self.journal.require_known,
+            self.journal.gone,
+            self.journal.forget,
+            seen,
         )
         self.retention = RetentionProjector(
-            self.log, self.log_check, self.sessions, self.agenda, self.purger, self.clock, self.claims, self.roots
+            self.log,
+            self.log_check,
+            self.sessions,
+            self.agenda,
+            self.purger,
+            self.clock,
+            self.claims,
+            self.roots,
+            seen,
         )
         self.read_model_projector = ReadModelProjector(self.log, self.read_models)
         self.sealer = Sealer(self.log, self.seals)
@@ -92,6 +138,7 @@ class App:
             self.sessions,
             self.publisher,
             self.files,
+            self.journal,
             self.roots,
             self.read_models,
             self.ids,
@@ -105,6 +152,7 @@ class App:
             self.sessions,
             self.files,
             self.playlists,
+            self.journal,
             self.roots,
             self.ids,
         )
@@ -121,7 +169,10 @@ class App:
             self.orphans,
             self.claims,
         )
-        self.queries = Queries(self.log, self.sessions, self.read_models, self.agenda, self.roots, self.clock)
+        self.queries = Queries(
+            self.log, self.sessions, self.read_models, self.agenda, self.journal, self.roots, self.clock
+        )
+        self.reconciler = Reconciler(self.journal, self.witnesses, self.roots, self.files, store_id)
         self.explainer = Explainer(self.log, self.sessions, self.read_models, self.files, self.playlists)
         self.verifier = Verifier(
             self.log,
@@ -129,6 +180,7 @@ class App:
             self.sessions,
             self.files,
             self.playlists,
+            self.journal,
             self.roots,
             self.read_models,
             self.agenda,

@@ -26,13 +26,21 @@ INSTALL = "pginstall18"
 NOT_DURABLE = ("fsync=off", "full_page_writes=off")
 """For tests in which no machine loses its power: a process that is killed loses nothing of what the kernel has."""
 
+FOLLOWS = "--follows="
+"""Before the port of the server whose standby this one is to be."""
+
 SETTINGS = ("shared_buffers=32MB", "max_connections=200", "unix_socket_directories=", "listen_addresses=127.0.0.1")
 
 
 class PostgresServer:
-    """A server on a port of 127.0.0.1, with the superuser ``postgres`` and no password."""
+    """A server on a port of 127.0.0.1, with the superuser ``postgres`` and no password.
 
-    def __init__(self, *settings: str) -> None:
+    ``follows`` is the port of the one whose streaming standby it is.
+    """
+
+    def __init__(self, *settings: str, follows: int = 0) -> None:
+        if follows:
+            settings = (*settings, f"{FOLLOWS}{follows}")
         self._guardian = subprocess.Popen(
             [sys.executable, "-m", "tests.postgres_server", *settings],
             cwd=ROOT,
@@ -67,7 +75,8 @@ class Guardian:
     """Owns a directory with the programs and the data, and the server that runs there."""
 
     def __init__(self, settings: tuple[str, ...]) -> None:
-        self._settings = (*SETTINGS, *settings)
+        self._settings = [*SETTINGS, *(one for one in settings if not one.startswith(FOLLOWS))]
+        self._follows = next((one.removeprefix(FOLLOWS) for one in settings if one.startswith(FOLLOWS)), "")
         self._home = Path(tempfile.mkdtemp(prefix="trailkeep-postgres-"))
         # Postgres refuses to run as root; and nobody can look into root's home, where the wheel may be.
         self._user: dict[str, Any] = {}
@@ -91,20 +100,15 @@ class Guardian:
         libraries = package.with_name(f"{package.name}.libs")  # which Linux has
         if libraries.exists():
             shutil.copytree(libraries, self._home / libraries.name)
-        made = self._run(
-            "initdb",
-            "-D",
-            str(self._data),
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "--no-sync",
-            "--encoding=UTF8",
-            "--no-locale",
-        )
+        program, *arguments = self._how()
+        made = self._run(program, "-D", str(self._data), "-U", "postgres", "--no-sync", *arguments)
         if made.returncode != 0:
-            raise RuntimeError(f"initdb: {made.stdout.decode()}")
+            raise RuntimeError(f"{program}: {made.stdout.decode()}")
+
+    def _how(self) -> tuple[str, ...]:
+        if not self._follows:
+            return "initdb", "-A", "trust", "--encoding=UTF8", "--no-locale"
+        return "pg_basebackup", "-h", "127.0.0.1", "-p", self._follows, "-R", "-c", "fast"
 
     def start(self) -> None:
         deadline = time.monotonic() + START_S
@@ -138,7 +142,7 @@ class Guardian:
 
     def _launch(self) -> None:
         if not self._was_up:
-            self.port = _free_port()
+            self.port = free_port()
         settings = [word for setting in (*self._settings, f"port={self.port}") for word in ("-c", setting)]
         with (self._home / "log").open("ab") as log:
             self._server = subprocess.Popen(
@@ -174,7 +178,7 @@ class Guardian:
         )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

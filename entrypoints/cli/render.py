@@ -15,6 +15,7 @@ from domain.events import (
     Because,
     Event,
     FileIdentity,
+    LossAccepted,
     OrphansCondemned,
     OrphansRemoved,
     PlaylistPublished,
@@ -85,6 +86,7 @@ KINDS = {
     "OrphansRemoved": "bright_black",
     "RootSuspected": "bold red",
     "RootTrusted": "green",
+    "LossAccepted": "bold red",
     "SessionClosed": "cyan",
 }
 
@@ -181,7 +183,7 @@ def _of_purging(event: Event) -> str:
     return ""
 
 
-def _of_guarding(event: Event) -> str:
+def _of_guarding(event: Event) -> str:  # noqa: PLR0911 - one arm an event
     match event:
         case SegmentsLost():
             return f"batch {event.batch}: lost, and taken note of: {_names(event.files)}{_why(event.reason)}"
@@ -195,6 +197,11 @@ def _of_guarding(event: Event) -> str:
             return f"{event.root.path}: {event.reason}; nothing is generated or purged below it (R17)"
         case RootTrusted():
             return f"{event.root.path}: {event.reason}"
+        case LossAccepted():
+            positions = ", ".join(str(one.position) for one in event.events[:3])
+            more = "" if len(event.events) <= 3 else f" and {len(event.events) - 3} more"
+            lost = f"the log lost what it had at {positions}{more}"
+            return f"{event.root.path}: {lost}; purging goes on without that; {event.reason}"
     return ""
 
 

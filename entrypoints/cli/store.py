@@ -11,6 +11,7 @@ from domain.errors import LogDamaged, TrailkeepError
 from entrypoints.bootstrap import App, database, default_url
 from entrypoints.cli.common import Exit, application, json_option, print_json
 from entrypoints.cli.progress import progress
+from entrypoints.cli.reconciliation import reconcile
 from entrypoints.cli.render import out, size
 from entrypoints.encoders import ffmpeg
 from persistence import schema
@@ -39,7 +40,10 @@ def rebuild(ctx: click.Context) -> None:
 
 @click.group()
 def db() -> None:
-    """The database's schema."""
+    """The database: its schema, and whether it lost events."""
+
+
+db.add_command(reconcile)
 
 
 @db.command()
@@ -122,10 +126,18 @@ def _store(app: App, advance: Callable[[str, int, int], None]) -> Iterator[Findi
     yield "log lines", log.ok, found or f"{log.events} as they were recorded, root {log.root}"
     if log.ok:
         app.read_model_projector.catch_up()
+    yield _journals(app)
     newest = {one.root: one.session_id for one in app.read_models.sessions()}
     for root, session_id in newest.items():
         suspect = _suspicion(app, session_id)
         yield f"media root {root}", not suspect, suspect or f"trusted, {size(app.files.free_bytes(root))} free"
+
+
+def _journals(app: App) -> Finding:
+    """Whether the log has what the journals of the media roots tell of it."""
+    roots = app.journal.roots()
+    complaints = [str(one) for one in app.journal.complaints(roots)]
+    return "journals", not complaints, "; ".join(complaints) or f"of {len(roots)} media roots: the log has all of it"
 
 
 def _suspicion(app: App, session_id: str) -> str | None:

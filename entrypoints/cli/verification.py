@@ -45,6 +45,7 @@ def _print_report(report: Report) -> None:
         ("orphan", report.orphans),
         ("changed", [f"{path}: {report.reasons[path]}" for path in report.changed]),
         ("playlist", report.playlists),
+        ("journal", report.journals),
         ("read model", report.read_models),
         ("superseded, left alone", report.superseded),
         ("note", report.notes),

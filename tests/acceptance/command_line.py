@@ -61,6 +61,11 @@ class Store:
         """What a command that must succeed says with ``--json``."""
         result = self.invoke(*words, "--json")
         assert result.exit_code == 0, result.output
+        return self.read(result)
+
+    @staticmethod
+    def read(result: Result) -> Any:
+        """The JSON that a command printed, whatever its exit code."""
         return json.loads(result.stdout)
 
     def process(self, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -12,6 +12,8 @@ from domain.events import (
     Envelope,
     Event,
     FileIdentity,
+    LossAccepted,
+    LostEvent,
     MediaRoot,
     OrphansCondemned,
     OrphansRemoved,
@@ -74,6 +76,14 @@ def the_doubts_about_a_root() -> tuple[Event, ...]:
     return (
         RootSuspected(root=root, suspicion=Suspicion.FLUSH, reason="a directory cannot be flushed to disk: EIO"),
         RootTrusted(root=root, reason="the disk was replaced"),
+        LossAccepted(
+            root=root,
+            events=(
+                LostEvent(position=2**40, event_id=an_id(9), type="PurgeIssued", channel="Nachrichten 新闻", batch=7),
+                LostEvent(position=2**40 + 1, event_id=an_id(10), type="RootTrusted", channel=""),
+            ),
+            reason="the standby lagged",
+        ),
     )
 
 

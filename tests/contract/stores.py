@@ -14,8 +14,9 @@ from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.engine import driver, open_engine
 from persistence.event_log import SqlEventLog
 from persistence.leases import SqlLeases
-from persistence.memory import MemoryAgenda, MemoryEventLog, MemoryReadModels, MemorySeals
+from persistence.memory import MemoryAgenda, MemoryEventLog, MemorySeals
 from persistence.memory_leases import MemoryLeases
+from persistence.memory_read_models import MemoryReadModels
 from persistence.read_models import SqlReadModels
 from persistence.snapshots import MemorySnapshots, SqlSnapshots
 

@@ -252,6 +252,15 @@ def test_a_page_may_begin_anywhere(log: EventLog, after: int) -> None:
     assert len(log.read(after=after)) == len(log.read_lines(after=after)) == expected
 
 
+def test_lines_are_found_by_position_in_any_number(log: EventLog) -> None:
+    fill(log, 1200, each=100)
+    every = {line.position: line for line in log.read_lines(limit=1200)}
+    wanted = (3, 1, 1200, 700)
+    assert log.lines_at(wanted) == {position: every[position] for position in wanted}
+    assert log.lines_at(range(1201)) == every
+    assert log.lines_at((0, -1, 1201, 2**62)) == log.lines_at(()) == {}
+
+
 def test_a_session_is_read_after_a_version(log: EventLog) -> None:
     fill(log, 5, of=2)
     fill(log, 5, of=1)

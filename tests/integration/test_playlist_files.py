@@ -306,9 +306,7 @@ def test_on_a_full_disk_the_old_playlist_stays(tmp_path: Path) -> None:
         assert not any(name.endswith(".new") for name in names(root))
 
 
-@pytest.mark.parametrize(
-    ("error", "kind"), [("ENOSPC", "RootUnavailable"), ("EDQUOT", "RootUnavailable"), ("EIO", "FlushFailed")]
-)
+@pytest.mark.parametrize(("error", "kind"), [("ENOSPC", "RootFull"), ("EDQUOT", "RootFull"), ("EIO", "FlushFailed")])
 def test_a_flush_that_finds_no_room_for_a_new_playlist_lost_nothing(root: Path, error: str, kind: str) -> None:
     """Blocks may be allocated as late as that; nobody relies on the file yet, and it is thrown away."""
     code = PUBLISH.replace("RootSuspect", "RootUnavailable").replace("print(suspect)", "print(type(suspect).__name__)")

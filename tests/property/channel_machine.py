@@ -17,7 +17,7 @@ from application.verify import Level
 from domain.errors import FlushFailed, Refused, RootSuspect
 from domain.events import Availability, Disposition, Policy, Source
 from domain.session import replay
-from persistence.memory import MemoryReadModels
+from persistence.memory_read_models import MemoryReadModels
 from tests.builders import CAMERA
 from tests.memory_app import OURS, TESTER, App, Channel, Store
 from tests.property.faults import FailingPlaylists, FailingRoots, Killed, Points

@@ -27,6 +27,7 @@ from application.publisher import Publisher
 from application.purger import Purger
 from domain.events import Recorded
 from media.directories import ChannelDirectories
+from media.journal_file import JournalFiles
 from media.segment_root import SegmentRoots
 from persistence.checkpoints import SqlAgenda, SqlSeals
 from persistence.event_log import SqlEventLog
@@ -37,6 +38,8 @@ from tests.torture.failure_points import EFFECTS, UNNAMED
 _ACTS = (
     (SegmentRoots, "adopt", "adopt"),
     (SegmentRoots, "try_writing", "probe"),
+    (JournalFiles, "append", "journal"),
+    (JournalFiles, "shorten", "shorten"),
     (ChannelDirectories, "make_channel", "prepare"),
     (ChannelDirectories, "make_rendition", "prepare"),
     (SegmentRoots, "sync", "complete"),
@@ -188,7 +191,7 @@ class _Instrument:
         os.fsync, os.unlink, os.rename, os.link, os.mkdir = flushing, unlinking, renaming, linking, making
 
     def _wrap_writes(self) -> None:
-        opens, write = os.open, os.write
+        opens, write, truncate = os.open, os.write, os.ftruncate
 
         def opening(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
             if self.watch is None or not flags & os.O_CREAT:
@@ -202,7 +205,10 @@ class _Instrument:
             written: int = self.effect("write", place, write, descriptor, content)
             return written
 
-        os.open, os.write = opening, writing  # type: ignore[assignment]
+        def truncating(descriptor: int, length: int) -> None:
+            self.effect("truncate", _place(descriptor), truncate, descriptor, length)
+
+        os.open, os.write, os.ftruncate = opening, writing, truncating  # type: ignore[assignment]
 
     def effect(
         self, call: str, place: str, do: Callable[..., Any], *arguments: Any, happens: bool = True, **named: Any
@@ -252,6 +258,8 @@ def _object(place: str, root: str) -> str:
     below = place.removeprefix(root).split("/")[1:]
     if below and below[0].startswith(".trailkeep-root"):
         return "marker" if below == [".trailkeep-root"] else "temporary"
+    if below and below[0].startswith(".trailkeep-journal"):
+        return "journal" if below == [".trailkeep-journal"] else "copy"
     if below and below[-1] == ".trailkeep-probe":
         return "probe"
     if below and (playlist := _PLAYLIST.fullmatch(below[-1])):

@@ -16,6 +16,7 @@ from domain.batch import Batch
 from domain.session import Session
 from media.playlist_text import parse_media
 from tests.torture.chapters import CHANNEL
+from tests.torture.mishaps import JOURNAL
 from tests.torture.scenario import Process
 
 Identity = tuple[int, int, int]
@@ -47,6 +48,7 @@ def look(process: Process, acknowledged: bytes) -> None:
     _look_at_purges(log)
     _look_at_files(log, channel, process.mishaps.gone())
     _look_at_playlists(log, channel)
+    _look_at_journal(log, process.place.root, process.mishaps.gone())
 
 
 def _look_at_log(log: list[Line], acknowledged: bytes) -> None:
@@ -100,6 +102,22 @@ def _look_at_files(log: list[Line], channel: Path, gone: set[str]) -> None:
                 assert there != recorded, f"R10: {file['name']} of batch {line.batch} is said to be purged, and is back"
             else:
                 assert there in {recorded, None}, f"R5: {file['name']} of batch {line.batch} is another: {there}"
+
+
+def _look_at_journal(log: list[Line], root: Path, gone: set[str]) -> None:
+    """It tells of nothing that the log does not have; and of each purge that is under way and has begun to delete."""
+    journal = root / JOURNAL
+    texts = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
+    told = {line["event_id"]: line["position"] for line in map(msgspec.json.decode, texts)}
+    at = {line.told["event_id"]: line.position for line in log}
+    assert told.items() <= at.items(), "R15: the journal is not ahead of the log"
+    begun = {line.told["data"]["purge_id"] for line in log if line.kind in {"SegmentsPurged", "PurgeFailed"}}
+    files = {line.batch: line.told["data"]["files"] for line in log if line.kind == "BatchCompleted"}
+    for line in log:
+        if line.kind == "PurgeIssued" and line.told["data"]["purge_id"] not in begun:
+            paths = [root / CHANNEL / file["rendition"] / file["name"] for file in files[line.batch]]
+            if any(not path.exists() and str(path) not in gone for path in paths):
+                assert line.told["event_id"] in told, f"R10: the journal has no authorisation for batch {line.batch}"
 
 
 def _look_at_playlists(log: list[Line], channel: Path) -> None:

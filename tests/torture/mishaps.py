@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.torture.instrument import unwatched
 
-MARKER = ".trailkeep-root"
+MARKER, JOURNAL = ".trailkeep-root", ".trailkeep-journal"
 
 
 class Mishaps:
@@ -25,6 +25,17 @@ class Mishaps:
         with unwatched():
             if self._aside.exists():
                 self._aside.rename(self._root / MARKER)
+
+    def tear_journal(self) -> None:
+        """A power cut tore the last line of the root's journal, once."""
+        with unwatched():
+            torn = self._aside.with_name("torn")
+            if not torn.exists():
+                torn.touch()
+                _flush(torn.parent)
+                with (self._root / JOURNAL).open("ab") as journal:
+                    journal.write(b'{"position":7,"leaf')
+                _flush(self._root / JOURNAL)
 
     def lose(self, files: Sequence[Path]) -> None:
         """These files, relative to the root, are gone for good; nobody of ours did it."""

@@ -51,12 +51,19 @@ MUTANTS = (
     Mutant(
         "outcome before the unlink",
         "application/purger.py",
-        "            with self._roots.flushing(root):\n                deletion = self._files.delete("
-        "root.path, session.terms.channel, found.purge.files)\n",
+        "            with self._journal.intent(root, found.purge.event_id), self._roots.flushing(root):\n"
+        "                deletion = self._files.delete(root.path, session.terms.channel, found.purge.files)\n",
         "            done = self._record(session_id, batch, found.purge, Deletion(deleted=found.purge.files))\n"
         "            self._files.delete(root.path, session.terms.channel, found.purge.files)\n"
         "            return done\n            deletion = Deletion()\n",
         ("kills", "power cuts", "histories"),
+    ),
+    Mutant(
+        "unlink before the journal tells of it",
+        "application/journal.py",
+        "            self.write(root, event_id)\n            self._shorten(root)\n",
+        "            full = True\n            self._shorten(root)\n",
+        ("kills",),
     ),
     Mutant(
         "no flush of a directory after unlinks",

@@ -113,6 +113,7 @@ class Process:
         with ExitStack() as stack:
             stack.callback(self._engine.dispose)
             stack.enter_context(watching(self._watch))
+            stack.enter_context(patch.multiple("application.journal", LONGEST=6, KEEP=3))
             self.app = self._joined()
             self._stack = stack.pop_all()
         return self
@@ -213,6 +214,8 @@ class Process:
     def _befall(self, session: Session, chapter: Chapter) -> None:
         """What happens to the disk at this moment of the life, unless it has happened."""
         root_id = session.terms.media_root.root_id
+        if session.completed:
+            self.mishaps.tear_journal()
         if session.completed == chapter.astray and not list(self.app.log.read_session(root_id)):
             self.mishaps.hide_marker()
         batch = None if chapter.loses is None else session.batches.get(chapter.loses)

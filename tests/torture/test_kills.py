@@ -12,6 +12,8 @@ SEEDS = range(20) if FULL else range(1)
 SLICE = (
     "adopt.rename-marker.before",
     "append.BatchStarted.after",
+    "journal.write-journal.before",
+    "shorten.create-copy.after",
     "publish.write-playlist.before",
     "publish.rename-master.before",
     "append.PurgeIssued.before",

@@ -16,6 +16,8 @@ SEEDS = range(20) if FULL else range(1)
 KINDS = ("ext4", "xfs") if FULL else ("ext4",)
 SLICE = (
     "append.BatchCompleted.after",
+    "journal.fsync-journal.before",
+    "journal.fsync-journal.after",
     "publish.fsync-rendition.after",
     "append.PurgeIssued.after",
     "purge.unlink-segment.after",

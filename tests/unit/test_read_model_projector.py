@@ -19,7 +19,7 @@ from domain.events import (
     Recorded,
     SegmentsLost,
 )
-from persistence.memory import MemoryReadModels
+from persistence.memory_read_models import MemoryReadModels
 from tests.builders import NOW, SECOND, an_id, envelope, identities_of
 from tests.memory_app import TESTER, App, Channel, Store, TestLog
 from tests.property.faults import FailingRoots, Points

@@ -19,6 +19,7 @@ def verifier(app: App, pause: Callable[[float], object] = lambda _: None) -> Ver
         app.sessions,
         app.files,
         app.playlists,
+        app.journal,
         app.roots,
         app.read_models,
         app.agenda,

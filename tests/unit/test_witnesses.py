@@ -1,5 +1,6 @@
 """R17: what the playlists on the disks show, the log must know; else nothing is purged, below whatever root."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from application.retention_projector import Round
 from domain.errors import RootSuspect
 from domain.events import Disposition
-from persistence.memory import MemoryAgenda, MemoryReadModels, MemorySeals
+from persistence.memory import MemoryAgenda, MemorySeals
+from persistence.memory_read_models import MemoryReadModels
 from tests.memory_app import TESTER, App, Channel, Store
 
 pytestmark = pytest.mark.rule("R17")
@@ -32,16 +34,12 @@ def news(app: App, film: Channel, tmp_path: Path) -> Channel:
 
 
 def put_back(store: Store, head: int) -> App:
-    """Another process, over the log as it was at that position."""
-    old = Store()
-    old.clock, old.ids = store.clock, store.ids
-    for line in store.log.read_lines(limit=head):
-        old.log._lines.append(line)
-        old.log._sessions.setdefault(line.session_id, []).append(line)
-        old.log._ids[line.event_id] = line
-    app = App(old)
-    app.read_model_projector.catch_up()
-    return app
+    """Another process, over the log as it was at that position, and over disks of a time before there were journals."""
+    old = store.at(head)
+    for summary in old.read_models.sessions():
+        with suppress(OSError):
+            Path(summary.root, ".trailkeep-journal").unlink()
+    return App(old)
 
 
 def test_a_log_that_knows_what_is_shown_purges(store: Store, film: Channel, news: Channel) -> None:

@@ -1,0 +1,244 @@
+"""The journal that each media root keeps: what the log said, on the disk that it is about, to compare the log with.
+
+A log that lost events (put back, or failed over to a copy that lagged) is whole in itself, and may not know of a
+closing or a purge any more. The journals do. So a line is durable before the act that it stands for: that of
+PurgeIssued before the first unlink, that of BatchCompleted before a playlist lists it. And nothing is deleted while a
+journal tells of an event that the log does not have, unless an operator accepted that.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from application.ports import EventLog, JournalLine, JournalPlace, Journals, MediaFiles, ReadModels
+from application.roots import Roots
+from application.seen import Sighting, absent
+from application.sessions import Sessions
+from domain.errors import EventsLost, RootFull, RootUnavailable
+from domain.events import OF_ROOTS, MediaRoot, Recorded
+
+LONGEST = 4000
+KEEP = 2000
+"""A journal longer than `LONGEST` lines is rewritten with the newest `KEEP`, by who found each of them in the log."""
+
+RELIST = 500
+"""After so many events it is asked anew which roots there are: that is a look at every session."""
+
+ADVICE = "`trailkeep db reconcile` names them and says what to do"
+
+log = structlog.get_logger("trailkeep.journal")
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What this process has read of one journal: up to where, and the ids in it.
+
+    ``strange`` are the lines that were not compared with the log yet, or that it did not have.
+    """
+
+    ids: set[str]
+    place: JournalPlace = JournalPlace()
+    strange: tuple[JournalLine, ...] = ()
+
+
+class IntentJournal:
+    """Writes the journals of all media roots, and compares them with the log."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        sessions: Sessions,
+        roots: Roots,
+        files: MediaFiles,
+        journals: Journals,
+        read_models: ReadModels,
+        store_id: str,
+    ) -> None:
+        self._log, self._sessions, self._roots, self._files = event_log, sessions, roots, files
+        self._journals, self._read_models, self._store_id = journals, read_models, store_id
+        self._known: dict[str, _Known] = {}
+        self._listed: int | None = None
+        self._roots_known: set[MediaRoot] = set()
+
+    def write(self, root: MediaRoot, event_id: str) -> None:
+        """Write the event's line, durably, unless it is there; for one who holds the root.
+
+        Raises:
+            RootUnavailable: it cannot be written now; `RootFull` if there is no room.
+            RootSuspect: it cannot be written at all, or was not flushed, and that is recorded.
+
+        """
+        self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
+        known = self._read(root.path)
+        recorded = self._log.find(event_id) if event_id not in known.ids else None
+        if recorded is not None:
+            with self._roots.flushing(root):
+                self._journals.append(root.path, [self._line(recorded)])
+
+    def note(self, root: MediaRoot, event_id: str) -> None:
+        """`write` where that is possible, for one who does not hold the root, and does not wait for its disk."""
+        try:
+            self._roots.require(root)
+            with self._files.exclusive(root.path):
+                self.write(root, event_id)
+        except RootUnavailable as unavailable:
+            log.warning("the root's journal does not tell of it", event_id=event_id, reason=unavailable.reason)
+
+    @contextmanager
+    def intent(self, root: MediaRoot, event_id: str) -> Iterator[None]:
+        """`write` before what the event authorises is done, inside the block, by one who holds the root.
+
+        Where the disk has no room for the line, doing it may be what makes room: the line is written right after.
+        A journal that became long is shortened before.
+        """
+        full = False
+        try:
+            self.write(root, event_id)
+            self._shorten(root)
+        except RootFull:
+            full = True
+        yield
+        if full:
+            self.write(root, event_id)
+
+    def missing(self, root: MediaRoot) -> list[JournalLine]:
+        """The lines of the root's journal that the log does not have, and nobody accepted.
+
+        Raises:
+            RootSuspect: the root is missing, or its journal cannot be read or understood.
+            RootUnavailable: it cannot be read now.
+
+        """
+        known = self._read(root.path)
+        strange = absent(self._log, (Sighting(one.position, one.event_id, one.leaf_hash) for one in known.strange))
+        strange -= self._roots.accepted(root.root_id) if strange else set()
+        left = tuple(line for line in known.strange if line.event_id in strange)
+        self._known[root.path] = replace(known, strange=left)
+        return list(left)
+
+    def require_known(self) -> None:
+        """Return if the log has what the journals of all known roots tell.
+
+        A root that cannot be looked at has no say; below it nothing is deleted anyway.
+
+        Raises:
+            EventsLost: it has not.
+            RootSuspect: a journal is there, and cannot be read or understood.
+
+        """
+        checkpoint = self._read_models.checkpoint()
+        if self._listed is None or checkpoint >= self._listed + RELIST:
+            self._listed = checkpoint
+            self._roots_known |= set(self.roots())
+        for complaint in self.complaints(sorted(self._roots_known, key=lambda root: root.path)):
+            raise complaint
+
+    def complaints(self, roots: Iterable[MediaRoot]) -> Iterator[RootUnavailable]:
+        """What `require_known` would raise, of each of these roots."""
+        for root in roots:
+            try:
+                lost = self.missing(root)
+            except RootUnavailable as unavailable:
+                if self._is_there(root):
+                    yield unavailable
+            else:
+                if lost:
+                    yield EventsLost(root.path, sentence(f"the journal of {root.path}", lost))
+
+    def roots(self) -> list[MediaRoot]:
+        """The media roots that the read models know, each place once."""
+        summaries = {(one.root, one.root_id) for one in self._read_models.sessions()}
+        return [MediaRoot(path=path, root_id=root_id) for path, root_id in sorted(summaries)]
+
+    def forget(self) -> None:
+        """Forget what was folded from the log, and what was compared with it."""
+        self._sessions.forget()
+        self._roots.forget()
+        self._known, self._listed = {}, None
+
+    def gone(self, seen: Sequence[Recorded]) -> None:
+        """Take note that the log does not have these events any more, which this process saw in it.
+
+        That is written to the journals, so that the next process knows it too, until an operator accepts it; and what
+        was folded from the log, or compared with it, is forgotten, for it may be what was lost.
+
+        Raises:
+            EventsLost: nobody accepted it yet.
+
+        """
+        self.forget()
+        roots = self.roots()
+        accepted = frozenset[str]().union(*(self._roots.accepted(root.root_id) for root in roots))
+        lost = [self._line(one) for one in seen if one.envelope.event_id not in accepted]
+        if lost:
+            for root in roots:
+                self._tell(root, lost)
+            raise EventsLost(roots[0].path if roots else "", f"the log went back; {sentence('this process', lost)}")
+
+    def _is_there(self, root: MediaRoot) -> bool:
+        try:
+            self._files.device(root.path)
+        except RootUnavailable:
+            return False
+        return True
+
+    def _tell(self, root: MediaRoot, lost: Sequence[JournalLine]) -> None:
+        try:
+            with self._files.exclusive(root.path), self._roots.flushing(root):
+                known = self._read(root.path)
+                if new := [line for line in lost if line.event_id not in known.ids]:
+                    self._journals.append(root.path, new)
+        except RootUnavailable as unavailable:
+            log.warning("the loss is not in this root's journal", root=root.path, reason=unavailable.reason)
+
+    def _read(self, path: str) -> _Known:
+        """Read on in a journal. Of two threads that do, one may forget what the other read: it is read again."""
+        known = self._known.get(path) or _Known(ids=set())
+        lines, place = self._journals.read(path, known.place)
+        if place.lines == len(lines):
+            known = _Known(ids=set())  # from its beginning: it is another file
+        known.ids.update(line.event_id for line in lines)
+        ours = tuple(line for line in lines if line.store_id == self._store_id)
+        known = self._known[path] = replace(known, place=place, strange=known.strange + ours)
+        return known
+
+    def _line(self, recorded: Recorded) -> JournalLine:
+        envelope, event = recorded.envelope, recorded.event
+        channel = "" if isinstance(event, OF_ROOTS) else self._channel(envelope.session_id)
+        stored = self._log.lines_at([recorded.position]).get(recorded.position)
+        return JournalLine(
+            position=recorded.position,
+            leaf_hash=stored.leaf_hash.hex() if stored and stored.event_id == envelope.event_id else "",
+            event_id=envelope.event_id,
+            store_id=self._store_id,
+            session_id=envelope.session_id,
+            channel=channel,
+            batch=getattr(event, "batch", None),
+            type=type(event).__name__,
+            recorded_at=envelope.recorded_at,
+        )
+
+    def _channel(self, session_id: str) -> str:
+        opened = self._sessions.load(session_id).opened
+        return opened.channel if opened else ""
+
+    def _shorten(self, root: MediaRoot) -> None:
+        """Only who found every line in the log may drop any: what was lost is not forgotten over what follows."""
+        if self._read(root.path).place.lines > LONGEST and not self.missing(root):
+            with self._roots.flushing(root):
+                self._journals.shorten(root.path, KEEP)
+
+
+def sentence(who: str, lost: Sequence[JournalLine]) -> str:
+    """What to say of events that the log does not have, and who tells of them."""
+    first = min(lost, key=lambda line: line.position)
+    what = first.type + (f" of channel {first.channel}" if first.channel else "")
+    what += "" if first.batch is None else f", batch {first.batch}"
+    events = f"{len(lost)} events" if len(lost) > 1 else "an event"
+    return (
+        f"{who} knows of {events} that the log does not have: {what}, at position {first.position}"
+        f"{', and on' if len(lost) > 1 else ''}; was the database put back, or did it fail over to a copy that was "
+        f"behind? {ADVICE}"
+    )
