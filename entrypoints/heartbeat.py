@@ -15,6 +15,21 @@ BEATS = 3
 log = structlog.get_logger("trailkeep.leases")
 
 
+class WhileHeld:
+    """A request to stop, which the loss of a claim is too: the encoder of a batch that is not ours must end."""
+
+    def __init__(self, stopping: threading.Event, claims: Claims, resource: str) -> None:
+        self._stopping, self._claims, self._resource = stopping, claims, resource
+
+    def is_set(self) -> bool:
+        """See `Stop.is_set`."""
+        return self._stopping.is_set() or not self._claims.holds(self._resource)
+
+    def wait(self, timeout: float) -> bool:
+        """See `Stop.wait`."""
+        return self._stopping.wait(timeout) or self.is_set()
+
+
 @contextmanager
 def beating(claims: Claims) -> Iterator[None]:
     """Renew the claims inside the block, and give them back at its end; nothing, where there is nothing to share."""

@@ -10,14 +10,14 @@ from types import FrameType
 import msgspec
 import structlog
 
-from application.claims import Claims, of_root, of_session
+from application.claims import of_root, of_session
 from application.ports import EncodedSegment, Encoder
 from application.producer import Producer, ProducerSettings
 from application.retention_projector import Round
 from domain.errors import HeldElsewhere, LeaseLost, LogDamaged, StoreUnavailable, TrailkeepError
 from domain.events import Recorded
 from entrypoints.bootstrap import App
-from entrypoints.heartbeat import BEATS
+from entrypoints.heartbeat import BEATS, WhileHeld
 
 POLL_S = 1.0
 """How long the projectors sleep at most: what another process recorded is seen within this, were its signal lost."""
@@ -147,7 +147,7 @@ class Worker:
                 app.sessions,
                 app.files,
                 app.clock,
-                _WhileHeld(self._stopping, app.claims, resource),
+                WhileHeld(self._stopping, app.claims, resource),
                 app.signal,
                 partial(self._on_segment, one.session_id),
                 patient=app.claims.shared,
@@ -198,19 +198,6 @@ def project(app: App, progress: Callable[[str, int, int], None] = lambda *_: Non
     app.read_model_projector.catch_up()
     app.sealer.catch_up()
     return done
-
-
-class _WhileHeld:
-    """A request to stop, which the loss of a claim is too: the encoder of a batch that is not ours must end."""
-
-    def __init__(self, stopping: threading.Event, claims: Claims, resource: str) -> None:
-        self._stopping, self._claims, self._resource = stopping, claims, resource
-
-    def is_set(self) -> bool:
-        return self._stopping.is_set() or not self._claims.holds(self._resource)
-
-    def wait(self, timeout: float) -> bool:
-        return self._stopping.wait(timeout) or self.is_set()
 
 
 class _Follower:
