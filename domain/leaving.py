@@ -38,6 +38,14 @@ def published(session: "Session", recorded: Recorded, event: PlaylistPublished) 
     }
 
 
+def missed_ms(session: "Session") -> int:
+    """How long the session's last playlist may have been, if it was perhaps written and is not recorded."""
+    terms = session.terms
+    if session.published and session.published[1] == session.next_batch * terms.batch_size - 1:
+        return 0
+    return longest_possible_ms(session.batches.values(), terms.playlist_window)
+
+
 def purge_issued(session: "Session", recorded: Recorded, event: PurgeIssued) -> dict[str, Any]:
     """The batch is being purged."""
     envelope, before = recorded.envelope, session.batches[event.batch]

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from domain.batch import Removal
 from domain.errors import Refused
 from domain.events import Event, OrphansCondemned, OrphansRemoved, Recorded, SegmentsLost
+from domain.leaving import missed_ms
 from domain.lifecycle import BatchState
 from domain.segments import batch_numbers, expected_files, identity_of, relative_file
 
@@ -65,11 +66,20 @@ def record_removal(session: "Session", command: "RecordRemoval") -> tuple[Event,
 
 
 def lost(session: "Session", recorded: Recorded, event: SegmentsLost) -> dict[str, Any]:
-    """The batch without the files; what it was refused for may hold no longer, so that is looked at again."""
-    before = session.batches[event.batch]
+    """The batch without the files; what it was refused for may hold no longer, so that is looked at again.
+
+    What comes to be published is shorter for it. A playlist from before may have been written, and is not recorded.
+    """
+    missed = missed_ms(session)
+    batches = {
+        number: replace(batch, longest_ms=missed)
+        for number, batch in session.batches.items()
+        if batch.completed and batch.left is None and batch.longest_ms < missed
+    }
+    before = batches.get(event.batch, session.batches[event.batch])
     files = tuple(file for file in before.files if identity_of(file) not in event.files)
     batch = replace(before, files=files, bytes=sum(file.size for file in files), refusal=None)
-    return {"batches": {event.batch: batch}}
+    return {"batches": {**batches, event.batch: batch}}
 
 
 def condemned(session: "Session", recorded: Recorded, event: OrphansCondemned) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from domain.batch import Batch, Moment, longest_possible_ms
+from domain.batch import Batch, Moment
 from domain.commands import Successor
 from domain.events import Availability, Because, Disposition
+from domain.leaving import missed_ms
 from domain.lifecycle import BatchState
 from domain.segments import relative_file
 from domain.session import Session
@@ -138,17 +139,9 @@ def _due_by_time(session: Session, batch: Batch, successor: Successor) -> Due:
     if session.terms.policy.availability is Availability.OFF or session.terms.playlist_window == 0:
         return Due(batch.number, because, since)
     if batch.left is None and successor.published is not None:
-        longest_ms = max(batch.longest_ms, _missed_ms(session))
+        longest_ms = max(batch.longest_ms, missed_ms(session))
         batch = msgspec.structs.replace(batch, left=successor.published, longest_ms=longest_ms)
     if batch.left is None:
         return Due(batch.number, because, None, LISTED)
     wait = wait_us(batch)
     return Due(batch.number, because, max(since, batch.left.at + wait), left=batch.left, wait_us=wait)
-
-
-def _missed_ms(session: Session) -> int:
-    """How long the session's last playlist may have been, if it was perhaps written and is not recorded."""
-    terms = session.terms
-    if session.published and session.published[1] == session.next_batch * terms.batch_size - 1:
-        return 0
-    return longest_possible_ms(session.batches.values(), terms.playlist_window)

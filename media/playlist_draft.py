@@ -42,7 +42,7 @@ def media_draft(directories: ChannelDirectories, channel: str, playlist: MediaPl
     _check_onward(root, f"{folder}/{name}", shown, playlist)
     with suspecting(root, f"{folder} cannot be looked at"):
         present = {segment for segment in segments if is_there(directory, segment)}
-    return Draft(directory, folder, name, before, render_media(playable(playlist, present, shown.media_sequence)))
+    return Draft(directory, folder, name, before, render_media(playable(playlist, present, shown)))
 
 
 def _check_onward(root: str, file: str, shown: Listing, playlist: MediaPlaylist) -> None:

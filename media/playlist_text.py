@@ -17,13 +17,15 @@ PLAYLIST_SUFFIX = ".m3u8"
 MASTER_PLAYLIST = "master.m3u8"
 _HEADER = ("#EXTM3U", "#EXT-X-VERSION:3")
 _MEDIA_SEQUENCE = re.compile(r"^#EXT-X-MEDIA-SEQUENCE:([0-9]{1,20})\s*$", re.MULTILINE)
+_DISCONTINUITY_SEQUENCE = re.compile(r"^#EXT-X-DISCONTINUITY-SEQUENCE:([0-9]{1,20})\s*$", re.MULTILINE)
 
 
 class Listing(NamedTuple):
-    """What a media playlist lists: names, and the media sequence number of the first (section 4.3.3.2)."""
+    """What a media playlist lists: names, and both sequence numbers of the first (sections 4.3.3.2 and 4.3.3.3)."""
 
     media_sequence: int
     names: tuple[str, ...]
+    discontinuity_sequence: int = 0
 
     @property
     def end(self) -> int:
@@ -71,18 +73,20 @@ def parse_media(text: str) -> Listing:
         return Listing(0, ())
     sequence = _MEDIA_SEQUENCE.search(text)
     names = tuple(unquote(line.strip()) for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    return Listing(int(sequence[1]) if sequence else 0, names)
+    discontinuities = _DISCONTINUITY_SEQUENCE.search(text)
+    return Listing(int(sequence[1]) if sequence else 0, names, int(discontinuities[1]) if discontinuities else 0)
 
 
-def playable(playlist: MediaPlaylist, present: Collection[str], earliest: int) -> MediaPlaylist:
+def playable(playlist: MediaPlaylist, present: Collection[str], shown: Listing) -> MediaPlaylist:
     """The playlist with those of its segments alone that can be listed.
 
     That is the newest run of segments whose files are ``present``: what is before a hole would make the player ask for
-    the hole. Nothing before the media sequence number ``earliest`` comes back, for it has been removed before
-    (section 6.2.2). What is left out at the head counts as removed, in both sequence numbers.
+    the hole. Nothing before the media sequence number that was ``shown`` comes back, for it has been removed before
+    (section 6.2.2). What is left out at the head counts as removed, in both sequence numbers; they never decrease, also
+    where nothing is left to list.
     """
     segments = playlist.segments
-    lowest = min(max(0, earliest - playlist.media_sequence), len(segments))
+    lowest = min(max(0, shown.media_sequence - playlist.media_sequence), len(segments))
     end = len(segments)
     while end > lowest and segments[end - 1].name not in present:
         end -= 1
@@ -91,8 +95,11 @@ def playable(playlist: MediaPlaylist, present: Collection[str], earliest: int) -
         first -= 1
     return replace(
         playlist,
-        media_sequence=playlist.media_sequence + first,
-        discontinuity_sequence=playlist.discontinuity_sequence + sum(gone.discontinuity for gone in segments[:first]),
+        media_sequence=max(playlist.media_sequence + first, shown.media_sequence),
+        discontinuity_sequence=max(
+            playlist.discontinuity_sequence + sum(gone.discontinuity for gone in segments[:first]),
+            shown.discontinuity_sequence,
+        ),
         segments=segments[first:end],
     )
 

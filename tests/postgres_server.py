@@ -77,8 +77,9 @@ class Guardian:
     def __init__(self, settings: tuple[str, ...]) -> None:
         self._settings = [*SETTINGS, *(one for one in settings if not one.startswith(FOLLOWS))]
         self._follows = next((one.removeprefix(FOLLOWS) for one in settings if one.startswith(FOLLOWS)), "")
-        self._home = Path(tempfile.mkdtemp(prefix="trailkeep-postgres-"))
-        # Postgres refuses to run as root; and nobody can look into root's home, where the wheel may be.
+        # Postgres refuses to run as root; and nobody can look into root's home, where the wheel may be, or into a
+        # directory of root's own that TMPDIR may name.
+        self._home = Path(tempfile.mkdtemp(prefix="trailkeep-postgres-", dir="/tmp" if os.geteuid() == 0 else None))
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")

@@ -182,3 +182,21 @@ def test_a_clock_that_is_set_back_does_not_keep_a_purge_from_being_tried_again(s
     (row,) = channel.app.queries.plan([channel.id])
     assert row.due_at == store.clock.time
     assert purged(channel) == 1
+
+
+@pytest.mark.rule("R13")
+def test_a_playlist_that_was_perhaps_written_before_a_loss_was_noted_counts(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R13: what is published after the loss is shorter; viewers may have the longer one."""
+    channel.open(policy=RFC8216, batch_size=2, playlist_window=5)
+    channel.generate(2)
+    assert channel.session.batches[0].longest_ms == 4 * 2000
+    with monkeypatch.context() as patch:
+        patch.setattr(channel.app.publisher, "publish", lambda _: ())
+        channel.generate()
+    channel.paths(2)[0].unlink()
+    channel.app.losses.note("news", "a bad disk", TESTER)
+    assert channel.listed() == ["v_segment_005.ts"]
+    left = channel.session.batches[0]
+    assert (left.listed, left.longest_ms) == (False, 5 * 2000)

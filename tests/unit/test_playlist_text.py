@@ -135,13 +135,14 @@ def test_an_independent_reader_reads_what_was_written(playlist: MediaPlaylist) -
         round(one.program_date_time.timestamp() * 1000) for one in read.segments if one.program_date_time is not None
     ] == [one.program_at // 1000 for one in playlist.segments]
     assert all(one.duration < read.target_duration + 0.5 for one in read.segments)
-    assert parse_media(text) == Listing(playlist.media_sequence, tuple(one.name for one in playlist.segments))
+    names = tuple(one.name for one in playlist.segments)
+    assert parse_media(text) == Listing(playlist.media_sequence, names, playlist.discontinuity_sequence)
 
 
 def listed(present: str, earliest: int = 0, media_sequence: int = 10) -> tuple[int, str]:
     """What is left of a playlist of which each segment is there (its letter) or missing (a dot)."""
     playlist = a_playlist(*(a_segment(0, name=letter) for letter in "abcdef"), media_sequence=media_sequence)
-    left = playable(playlist, set(present) - {"."}, earliest)
+    left = playable(playlist, set(present) - {"."}, Listing(earliest, ()))
     return left.media_sequence, "".join(segment.name for segment in left.segments)
 
 
@@ -163,12 +164,19 @@ def test_what_was_removed_from_the_playlist_does_not_come_back() -> None:
     assert listed("abcdef", earliest=9) == (10, "abcdef")
 
 
+@pytest.mark.rule("R8")
+def test_where_nothing_is_left_to_list_no_sequence_number_decreases() -> None:
+    """R8: the newest of what was shown may be lost, and what is there be older (RFC 8216 section 6.2.2)."""
+    assert listed("abcdef", earliest=20) == (20, "")
+    assert playable(a_playlist(a_segment(0, name="a")), {"a"}, Listing(9, (), 3)).discontinuity_sequence == 3
+
+
 def test_a_discontinuity_that_is_left_out_is_counted_as_removed() -> None:
     names = "abcd"
     playlist = a_playlist(*(a_segment(0, name=name, discontinuity=name in "bd") for name in names))
-    assert playable(playlist, {"b", "c", "d"}, 0).discontinuity_sequence == 0
-    assert playable(playlist, {"c", "d"}, 0).discontinuity_sequence == 1
-    assert playable(playlist, set(), 4).discontinuity_sequence == 2
+    assert playable(playlist, {"b", "c", "d"}, Listing(0, ())).discontinuity_sequence == 0
+    assert playable(playlist, {"c", "d"}, Listing(0, ())).discontinuity_sequence == 1
+    assert playable(playlist, set(), Listing(4, ())).discontinuity_sequence == 2
 
 
 @given(playlists, st.data())
@@ -176,7 +184,7 @@ def test_whatever_is_missing_the_rest_keeps_its_numbers(playlist: MediaPlaylist,
     names = [segment.name for segment in playlist.segments]
     present = set(data.draw(st.lists(st.sampled_from(names)))) if names else set()
     earliest = playlist.media_sequence + data.draw(st.integers(-3, len(names)))
-    left = playable(playlist, present, earliest)
+    left = playable(playlist, present, Listing(earliest, ()))
     first = left.media_sequence - playlist.media_sequence
     assert {segment.name for segment in left.segments} <= present
     assert left.media_sequence >= earliest
