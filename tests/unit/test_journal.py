@@ -12,8 +12,18 @@ from application import journal
 from application.ports import Deletion, JournalLine
 from application.retention_projector import Round
 from application.verify import Level
-from domain.errors import NotFound, RootFull, RootSuspect, RootUnavailable
-from domain.events import BatchCompleted, Disposition, FileIdentity, LossAccepted, PurgeIssued, Recorded, SessionClosed
+from domain.errors import FlushFailed, NotFound, RootFull, RootSuspect, RootUnavailable
+from domain.events import (
+    BatchCompleted,
+    Disposition,
+    FileIdentity,
+    LossAccepted,
+    PurgeIssued,
+    Recorded,
+    RootSuspected,
+    SessionClosed,
+    Suspicion,
+)
 from media.journal_file import JournalFiles
 from media.segment_root import SegmentRoots
 from persistence.memory_read_models import MemoryReadModels
@@ -148,6 +158,28 @@ class TestWriting:
         assert isinstance(channel.events()[-1], SessionClosed)
         if there:
             assert told(channel.root)[-1] == ("SessionClosed", None)
+
+    @pytest.mark.rule("R10", "R17")
+    @pytest.mark.invariant(9)
+    def test_a_line_that_could_not_be_flushed_is_held_against_the_root(
+        self, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """R10, R17: as any flush that fails; nothing goes."""
+        channel.open()
+        channel.generate(3)
+
+        def failing(_: JournalFiles, root: str, __: Any) -> None:
+            raise FlushFailed(root, "its journal cannot be written: EIO")
+
+        monkeypatch.setattr(JournalFiles, "append", failing)
+        there = channel.segments()
+        assert channel.app.retention.run_once().paused
+        monkeypatch.undo()
+        assert "trailkeep root trust" in channel.app.retention.run_once().paused[str(channel.root)]
+        assert channel.segments() == there
+        [suspected] = channel.app.log.read_session(root_of(channel).root_id)
+        assert isinstance(suspected.event, RootSuspected)
+        assert suspected.event.suspicion is Suspicion.FLUSH
 
     @pytest.mark.rule("R10")
     def test_a_removal_of_orphans_is_in_it_before_they_go(self, channel: Channel) -> None:
