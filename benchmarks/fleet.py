@@ -36,7 +36,8 @@ from domain.merkle import leaf_hash
 from domain.segments import DEFAULT_PATTERN, DEFAULT_WRAP, file_name
 from entrypoints.bootstrap import App
 from persistence import codec
-from persistence.writer import Append, Row, Writer
+from persistence.storage import writer_of
+from persistence.writer import Append, Row
 
 BATCH_SIZE, SEGMENT_MS, RENDITION = 5, 2000, "720p"
 SIZE = 512
@@ -184,7 +185,7 @@ class _Appender:
     """Appends in the order in which they come; knows the position that the next event gets."""
 
     def __init__(self, app: App, start_at: int) -> None:
-        self._writer, self._pending = Writer(app.engine), list[Append]()
+        self._writer, self._pending = writer_of(app.engine), list[Append]()
         self._versions: dict[str, int] = {}
         self._position, self._start_at, self._count = app.log.head(), start_at, 0
 

@@ -153,10 +153,12 @@ def _ask(url: str, name: str, answer: Connection) -> None:
 
         steps = QUESTIONS[name](app, random.Random(7), heard)
         times = []
+        processor = time.process_time()
         for work in islice(steps, ASKED):
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)
+        processor = (time.process_time() - processor) / len(times)
     times.sort()
     answer.send(
         {
@@ -164,6 +166,7 @@ def _ask(url: str, name: str, answer: Connection) -> None:
             "median": times[len(times) // 2],
             "p95": times[min(len(times) - 1, len(times) * 95 // 100)],
             "most": times[-1],
+            "CPU": processor,
             "MB before": before,
             "MB half": seen.get(5),
             "MB most": _megabytes("VmHWM"),
@@ -204,14 +207,14 @@ def main(
             found["generate"] = {"seconds": time.perf_counter() - start}
         found["events"] = app.log.head()
     console = Console()
-    columns = ("times", "median, s", "p95, s", "most, s", "MB half", "MB most")
+    columns = ("times", "median, s", "p95, s", "most, s", "CPU, s", "MB half", "MB most")
     table = Table("", *columns, title=f"{found['events']:,} events")
     for name in names or QUESTIONS:
         one = found[name] = ask(url, name)
         table.add_row(
             name.replace("_", " "),
             str(one["times"]),
-            *(f"{one[key]:.4f}" for key in ("median", "p95", "most")),
+            *(f"{one[key]:.4f}" for key in ("median", "p95", "most", "CPU")),
             f"{one['MB half']:.0f}" if one["MB half"] else "",
             f"{one['MB most']:.0f}",
         )
