@@ -93,9 +93,8 @@ class RetentionProjector:
         self._log_check.follow()
         self._follow_the_clock()
         self.catch_up()
-        recorded, paused = self._act(most, progress)
-        if not recorded:
-            self._say(paused)
+        recorded, paused, all_seen = self._act(most, progress)
+        self._say(paused, all_seen)
         return Round(tuple(recorded), paused)
 
     def next_due_at(self) -> int | None:
@@ -128,7 +127,10 @@ class RetentionProjector:
                 items[earlier.session_id] = agenda_of(earlier, self._sessions.successor(earlier), now)
         return items
 
-    def _act(self, most: int, progress: Callable[[str, int, int], None]) -> tuple[list[Recorded], dict[str, str]]:
+    def _act(
+        self, most: int, progress: Callable[[str, int, int], None]
+    ) -> tuple[list[Recorded], dict[str, str], bool]:
+        """What was recorded, the roots that it pauses for, and whether all that is due was looked at."""
         recorded: list[Recorded] = []
         paused: dict[str, str] = {}
         skipped: set[str] = set()
@@ -140,7 +142,7 @@ class RetentionProjector:
             progress("batches", number, len(due))
             if acted >= most:
                 self._next = item.session_id
-                break
+                return recorded, paused, False
             session = self._sessions.load(item.session_id)
             if session.opened is None:
                 self._correct(item.session_id)
@@ -162,7 +164,7 @@ class RetentionProjector:
                 # Another process was first, or the clock was set: the agenda was right once and is made right again.
                 log.debug("agenda was stale", session=item.session_id, batch=item.batch, reason=refused.reason)
                 self._correct(item.session_id)
-        return recorded, paused
+        return recorded, paused, True
 
     def _for_others(self, root: MediaRoot, known: dict[str, bool]) -> bool:
         """Whether another worker purges below the root, or only another host can: the one that has it mounted."""
@@ -195,9 +197,12 @@ class RetentionProjector:
             recorded.append(self._purger.issue(session.session_id, number))
         recorded += self._purger.carry_out(session.session_id, number)
 
-    def _say(self, paused: dict[str, str]) -> None:
+    def _say(self, paused: dict[str, str], all_seen: bool) -> None:
         for root in paused.keys() - self._paused.keys():
             log.warning("purging pauses for this media root (R17)", root=root, reason=paused[root])
+        if not all_seen:
+            self._paused |= paused
+            return
         for root in self._paused.keys() - paused.keys():
             log.info("purging goes on for this media root", root=root)
         self._paused = paused

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from application.ports import Marker
+from application.publisher import media_playlist
 from benchmarks.histories import an_envelope
 from domain.events import (
     BatchCompleted,
@@ -248,8 +249,9 @@ def fill(app: App, root: Path, events: int, channels: int, progress: Callable[[i
                 log.add(session_id, appended)
         log.flush()
         progress(log.next_position - 1)
-    for one in fleet:
-        app.publisher.publish(one.session_id)
+    for one in fleet:  # not by the publisher: it would look at all the sessions that each channel ever had
+        shown = media_playlist(app.sessions.load(one.session_id), RENDITION)
+        app.playlists.publish(path, one.name, [shown], [])
     app.sealer.catch_up()
     return app.log.head()
 

@@ -41,7 +41,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """What was seen at a moment: seconds since the load began, positions, lags in seconds, and memory in MB."""
+    """What was seen at a moment: seconds since the load began, positions, lags and CPU in seconds, memory in MB."""
 
     at: float
     head: int
@@ -50,6 +50,8 @@ class Sample(msgspec.Struct, frozen=True):
     purge_lag: float
     producer_mb: float
     projector_mb: float
+    producer_cpu: float
+    projector_cpu: float
 
 
 def _channel(number: int) -> str:
@@ -126,6 +128,12 @@ def _megabytes(process: Any) -> float:
     return 0.0
 
 
+def _cpu(process: Any) -> float:
+    """Seconds of the processor that it has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _lag(app: App, checkpoint: int, now: int) -> float:
     """For how long the first event after a checkpoint has been in the log, in seconds."""
     page = app.log.read(after=checkpoint, limit=1)
@@ -143,6 +151,8 @@ def _sample(app: App, at: float, producer: Any, projector: Any) -> Sample:
         round(max(0.0, (now - due_at) / 1e6) if due_at else 0.0, 3),
         round(_megabytes(producer), 1),
         round(_megabytes(projector), 1),
+        round(_cpu(producer), 2),
+        round(_cpu(projector), 2),
     )
 
 
@@ -195,6 +205,8 @@ def summary(samples: list[Sample], rate: float) -> dict[str, Any]:
     return {
         "asked events/s": rate,
         "events/s": round((last.head - first.head) / (last.at - first.at), 1),
+        "producer, CPU s a second": round((last.producer_cpu - first.producer_cpu) / (last.at - first.at), 3),
+        "projector, CPU s a second": round((last.projector_cpu - first.projector_cpu) / (last.at - first.at), 3),
         "events": last.head - first.head,
         "seconds": last.at - first.at,
         "retention lag, s": lags("retention_lag"),

@@ -28,9 +28,9 @@ EVENTS = (REFERENCE / "events.md").read_text(encoding="utf-8")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)]*)?\)")
 
 
-def generator() -> ModuleType:
-    """docs/generate.py, which is a script and not in a package."""
-    spec = importlib.util.spec_from_file_location("generate_docs", TOP / "docs" / "generate.py")
+def generator(script: str = "generate") -> ModuleType:
+    """A script of docs/, which are in no package."""
+    spec = importlib.util.spec_from_file_location(f"{script}_docs", TOP / "docs" / f"{script}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -86,6 +86,12 @@ def test_the_generated_diagrams_are_fresh() -> None:
         text = target.read_text(encoding="utf-8")
         assert "<!-- generated: " in text
         assert generate.filled(text) == text, f"{target.name} is stale: run python docs/generate.py"
+
+
+def test_the_picture_of_what_grows_is_that_of_its_figures() -> None:
+    plot = generator("plot")
+    figures = json.loads(plot.FIGURES.read_text(encoding="utf-8"))
+    assert plot.drawn(figures) == plot.PICTURE.read_text(encoding="utf-8"), "run python docs/plot.py"
 
 
 @pytest.mark.parametrize("words", COMMANDS)
