@@ -127,9 +127,7 @@ class RetentionProjector:
                 items[earlier.session_id] = agenda_of(earlier, self._sessions.successor(earlier), now)
         return items
 
-    def _act(
-        self, most: int, progress: Callable[[str, int, int], None]
-    ) -> tuple[list[Recorded], dict[str, str], bool]:
+    def _act(self, most: int, progress: Callable[[str, int, int], None]) -> tuple[list[Recorded], dict[str, str], bool]:
         """What was recorded, the roots that it pauses for, and whether all that is due was looked at."""
         recorded: list[Recorded] = []
         paused: dict[str, str] = {}

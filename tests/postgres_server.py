@@ -29,7 +29,13 @@ NOT_DURABLE = ("fsync=off", "full_page_writes=off")
 FOLLOWS = "--follows="
 """Before the port of the server whose standby this one is to be."""
 
-SETTINGS = ("shared_buffers=32MB", "max_connections=200", "unix_socket_directories=", "listen_addresses=127.0.0.1")
+SETTINGS = (
+    "shared_buffers=32MB",
+    "max_connections=200",
+    "unix_socket_directories=",
+    "listen_addresses=127.0.0.1",
+    "dynamic_shared_memory_type=mmap",  # in the data directory: a server that is killed leaves nothing elsewhere
+)
 
 
 class PostgresServer:

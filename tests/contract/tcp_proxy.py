@@ -73,7 +73,11 @@ class TcpProxy:
                 if self._away:
                     client.close()
                     continue
-                link = _Link(client, socket.create_connection(self._target))
+                try:
+                    link = _Link(client, socket.create_connection(self._target))
+                except OSError:  # the server is away: so is the proxy, until it is back
+                    client.close()
+                    continue
                 self._links.append(link)
                 for way in (self._to_server, self._to_client):
                     threading.Thread(target=way, args=(link,), daemon=True).start()

@@ -2,7 +2,7 @@
 
 As root each host is a network namespace behind a pair of virtual interfaces, and a UTS namespace with its name; when
 its network is cut, packets are lost and nobody is told. Otherwise a host is only a proxy to the database, which hangs
-up.
+up. All of it is gone with this process, however that ends: the namespaces belong to one that the kernel kills then.
 """
 
 import os
@@ -24,7 +24,7 @@ def namespaces_missing() -> str:
     """Why hosts cannot have networks of their own here; nothing if they can."""
     if os.geteuid() != 0:
         return "it takes root"
-    missing = [program for program in ("ip", "unshare") if shutil.which(program) is None]
+    missing = [program for program in ("ip", "unshare", "nsenter", "setpriv") if shutil.which(program) is None]
     return f"it takes {missing[0]}" if missing else ""
 
 
@@ -36,8 +36,8 @@ class Host:
         self._number, self._server_url = number, url
         self._stack = ExitStack()
         self._apart = not namespaces_missing()
-        self._namespace = f"trailkeep-{os.getpid()}-{number}"
-        self._link = f"tk{os.getpid() % 100000}n{number}"
+        self._link = f"tk{os.getpid() % 10**7}n{number}"
+        self._inside: list[str] = []
 
     def __enter__(self) -> Self:
         address = "127.0.0.1"
@@ -65,10 +65,8 @@ class Host:
 
     def start(self, directory: Path, lease_s: float, log: Path) -> "subprocess.Popen[bytes]":
         """A worker on this host."""
-        command = [sys.executable, "-m", "tests.torture.host_worker", self._proxy.url, str(directory)]
-        if self._apart:
-            named = f'echo {self.name} > /proc/sys/kernel/hostname && exec "$0" "$@"'
-            command = ["ip", "netns", "exec", self._namespace, "unshare", "--uts", "sh", "-c", named, *command]
+        worker = [sys.executable, "-m", "tests.torture.host_worker", self._proxy.url, str(directory)]
+        command = [*_WITH_US, *self._inside, *worker] if self._apart else worker
         with log.open("ab") as said:
             return subprocess.Popen(
                 command,
@@ -82,19 +80,32 @@ class Host:
     @contextmanager
     def _network(self) -> Iterator[str]:
         """A namespace with an interface; the address of our end of it."""
-        ours, theirs = (f"10.213.{self._number}.{end}" for end in (1, 2))
-        inside = f"{self._link}i"
-        _ip("netns", "add", self._namespace)
-        try:
-            _ip("link", "add", self._link, "type", "veth", "peer", "name", inside, "netns", self._namespace)
-            _ip("address", "add", f"{ours}/30", "dev", self._link)
-            _ip("link", "set", self._link, "up")
-            for words in (("address", "add", f"{theirs}/30", "dev", inside), ("link", "set", inside, "up")):
-                _ip("-n", self._namespace, *words)
-            _ip("-n", self._namespace, "link", "set", "lo", "up")
-            yield ours
-        finally:
-            _ip("netns", "delete", self._namespace)  # and its interface with it
+        ours, theirs = _addresses(2 * os.getpid() + self._number)
+        named = f"echo {self.name} > /proc/sys/kernel/hostname && echo ready && exec sleep infinity"
+        command = [*_WITH_US, "unshare", "--net", "--uts", "sh", "-c", named]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as owner:
+            try:
+                assert owner.stdout is not None
+                assert owner.stdout.readline() == b"ready\n"
+                self._inside = ["nsenter", f"--net=/proc/{owner.pid}/ns/net", f"--uts=/proc/{owner.pid}/ns/uts"]
+                peer = ("peer", "name", "eth0", "netns", str(owner.pid))
+                _ip("link", "add", self._link, "type", "veth", *peer)
+                _ip("address", "add", f"{ours}/30", "dev", self._link)
+                _ip("link", "set", self._link, "up")
+                for words in (f"address add {theirs}/30 dev eth0", "link set eth0 up", "link set lo up"):
+                    _run(*self._inside, "ip", *words.split())
+                yield ours
+            finally:
+                owner.kill()
+
+
+_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+
+
+def _addresses(number: int) -> tuple[str, str]:
+    """Both ends of a network of four addresses: another one for each host of each campaign that may run just now."""
+    third, fourth = divmod(number % 2**14 * 4, 256)
+    return f"10.213.{third}.{fourth + 1}", f"10.213.{third}.{fourth + 2}"
 
 
 def end(worker: "subprocess.Popen[bytes]") -> int:
@@ -105,5 +116,9 @@ def end(worker: "subprocess.Popen[bytes]") -> int:
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
+    _run("ip", *words)
+
+
+def _run(*words: str) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
