@@ -149,8 +149,7 @@ class IntentJournal:
 
     def roots(self) -> list[MediaRoot]:
         """The media roots that the read models know, each place once."""
-        summaries = {(one.root, one.root_id) for one in self._read_models.sessions()}
-        return [MediaRoot(path=path, root_id=root_id) for path, root_id in sorted(summaries)]
+        return [MediaRoot(path=path, root_id=root_id) for path, root_id in self._read_models.roots()]
 
     def forget(self) -> None:
         """Forget what was folded from the log, and what was compared with it."""

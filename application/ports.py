@@ -355,6 +355,10 @@ class ReadModels(Protocol):
         """The id of the session that was opened last on the media root at this path."""
         ...
 
+    def roots(self) -> list[tuple[str, str]]:
+        """The media roots of all sessions, each place once: path and root id, in order."""
+        ...
+
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """The summaries of these sessions, in any order.
 

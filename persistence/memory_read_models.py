@@ -56,6 +56,11 @@ class MemoryReadModels(ports.ReadModels):
         """See `ReadModels.newest_on`."""
         return next((row.session_id for row in reversed(self.sessions()) if row.root == root), None)
 
+    def roots(self) -> list[tuple[str, str]]:
+        """See `ReadModels.roots`."""
+        with self._lock:
+            return sorted({(row.root, row.root_id) for row in self._sessions.values()})
+
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """See `ReadModels.summaries`."""
         with self._lock:

@@ -24,6 +24,12 @@ _NEWEST_ON = (
     .order_by(session_summaries.c.opened_at.desc(), session_summaries.c.session_id.desc())
     .limit(1)
 )
+_NEXT_ROOT = (
+    select(session_summaries.c.root, session_summaries.c.root_id)
+    .where(tuple_(session_summaries.c.root, session_summaries.c.root_id) > tuple_(bindparam("path"), bindparam("id")))
+    .order_by(session_summaries.c.root, session_summaries.c.root_id)
+    .limit(1)
+)
 _PLACE = tuple_(batch_ledger.c.session_id, batch_ledger.c.batch)
 
 _OLD_SESSION = delete(session_summaries).where(session_summaries.c.session_id == bindparam("of"))
@@ -87,6 +93,16 @@ class SqlReadModels(ReadModels):
         with self._engine.connect() as connection:
             newest: str | None = connection.scalar(_NEWEST_ON, {"root": root})
         return newest
+
+    def roots(self) -> list[tuple[str, str]]:
+        """See `ReadModels.roots`: one step of the index for each, however many sessions there are."""
+        found: list[tuple[str, str]] = []
+        last = ("", "")
+        with self._engine.connect() as connection:
+            while row := connection.execute(_NEXT_ROOT, {"path": last[0], "id": last[1]}).first():
+                last = (row[0], row[1])
+                found.append(last)
+        return found
 
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """See `ReadModels.summaries`."""

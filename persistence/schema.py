@@ -7,10 +7,10 @@ from sqlalchemy import Connection, Engine, inspect
 from domain.errors import SchemaMismatch
 from persistence.engine import writing
 
-HEAD = "v0003"
+HEAD = "v0004"
 """The revision that this code works with: the newest step in migrations/versions."""
 
-REVISIONS = ("v0001", "v0002", HEAD)
+REVISIONS = ("v0001", "v0002", "v0003", HEAD)
 """Every revision that this code knows, oldest first."""
 
 

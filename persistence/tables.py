@@ -138,6 +138,7 @@ session_summaries = Table(
     _integer("last_position"),
     Index("session_summaries_by_opening", "opened_at", "session_id"),
     Index("session_summaries_by_channel", "channel", "opened_at", "session_id"),
+    Index("session_summaries_by_root", "root", "root_id"),
     sqlite_strict=True,
 )
 

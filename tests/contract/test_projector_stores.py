@@ -189,6 +189,14 @@ def test_the_newest_session_on_a_root_is_the_one_that_was_opened_last(read_model
     assert read_models.newest_on("/c") is None
 
 
+def test_each_root_is_told_once_for_each_of_its_ids(read_models: ReadModels) -> None:
+    assert read_models.roots() == []
+    roots = [("/b", "1"), ("/a", "2"), ("/b", "1"), ("/a", "1")]
+    rows = [a_summary(number, root=root, root_id=root_id) for number, (root, root_id) in enumerate(roots, 1)]
+    read_models.apply(rows, [], after=0, checkpoint=1)
+    assert read_models.roots() == [("/a", "1"), ("/a", "2"), ("/b", "1")]
+
+
 def test_a_row_takes_the_place_of_the_one_before(read_models: ReadModels) -> None:
     read_models.apply(
         [a_summary(1), a_summary(2)], [a_record(0), a_record(1), a_record(0, of=2)], after=0, checkpoint=1

@@ -519,13 +519,13 @@ class TestLength:
 def test_roots_are_listed_anew_now_and_then(
     store: Store, film: Channel, news: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is a look at every session; a root that a process writes to is known to it at once."""
+    """A root that a process writes to is known to it at once."""
     looks: list[None] = []
 
     class Counted(MemoryReadModels):
-        def sessions(self, channel: str | None = None) -> list[Any]:
+        def roots(self) -> list[tuple[str, str]]:
             looks.append(None)
-            return super().sessions(channel)
+            return super().roots()
 
     store.read_models = Counted()
     app = App(store)
