@@ -11,7 +11,8 @@ from application.read_model_rows import Rows
 from domain.errors import ReadModelsDamaged
 from domain.events import Recorded
 
-PAGE = 1000
+PAGE = 10_000
+"""Events that are applied in one transaction: the more, the fewer rows are written again and again."""
 
 
 class ReadModelProjector:

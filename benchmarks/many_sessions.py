@@ -142,7 +142,7 @@ def _lag(app: App, checkpoint: int, now: int) -> float:
 
 def _sample(app: App, at: float, producer: Any, projector: Any) -> Sample:
     retention, read_models = app.agenda.checkpoint(), app.read_models.checkpoint()
-    due_at, now = app.agenda.next_due_at(), app.clock.now()
+    due_at, now = app.agenda.next_due_at(0), app.clock.now()
     return Sample(
         round(at, 2),
         app.log.head(),
