@@ -168,14 +168,12 @@ class Worker:
                 except StoreUnavailable as error:
                     if str(error) != said:
                         log.warning("the projectors pause", reason=str(error))
-                    said = str(error)
-                    busy = False
+                    said, busy = str(error), False
                     if last:
                         raise
-                if last and (not busy or self._stopping.is_set()):
+                if last and (self._stopping.is_set() or not busy):
                     return
-                if not busy:
-                    app.signal.wait(self._sleep())
+                app.signal.wait(0 if busy else self._sleep())
         except LogDamaged as damage:
             log.error("purging stops: the log is damaged", reason=str(damage))
             self._damage = damage
