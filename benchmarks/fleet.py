@@ -242,7 +242,7 @@ def fill(app: App, root: Path, events: int, channels: int, progress: Callable[[i
     for one in fleet:
         app.files.prepare(path, one.name, [RENDITION])
     now, uptime = app.clock.now(), app.clock.uptime()
-    log = _Appender(app, now - (events + 10_000) * EVERY_US)
+    log = _Appender(app, now - rounds * channels * (EVENTS_OF_BATCH + 1) * EVERY_US)
     for _ in range(rounds):
         for step in _steps(fleet, log, now, uptime):
             for session_id, appended in step:
