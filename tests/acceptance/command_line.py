@@ -1,6 +1,7 @@
 """`trailkeep` as users call it: in a process of its own, or in this one where only the answer matters."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,7 +83,13 @@ class Store:
         errors = self.directory / "stderr"
         with (
             errors.open("a") as stderr,
-            subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
+            subprocess.Popen(
+                self.command(*words),
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                preexec_fn=_interruptible,  # noqa: PLW1509 - no thread of a test forks meanwhile
+            ) as process,
         ):
             try:
                 yield process
@@ -121,6 +128,11 @@ class Store:
             for file in started["files"]:
                 Path(file).write_text(f"{started['batch']} {file}")
             self.answer("batch", "complete", "news")
+
+
+def _interruptible() -> None:
+    """Also where the tests themselves run in the background of a shell, which has them ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def names_of(*batches: int, batch_size: int, wrap: int = 20) -> set[str]:
