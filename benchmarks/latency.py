@@ -103,8 +103,8 @@ def _ours(directory: Path) -> tuple[list[float], _QuickEncoder]:
     with opened(f"sqlite:///{directory / 'trailkeep.db'}") as app, stopwatch.watching_unlinks():
         append = app.log.append
 
-        def watched(envelopes: Sequence[Envelope], *, expected_version: int) -> tuple[Recorded, ...]:
-            recorded = append(envelopes, expected_version=expected_version)
+        def watched(envelopes: Sequence[Envelope], **terms: Any) -> tuple[Recorded, ...]:
+            recorded = append(envelopes, **terms)
             for one in recorded:
                 if isinstance(one.event, BatchCompleted):
                     stopwatch.completed(one.event.batch)
