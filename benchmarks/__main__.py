@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from rich.console import Console
 
-from benchmarks import append, latency, load, purge, replay, run, size
+from benchmarks import append, latency, load, postgres, purge, replay, run, size
 from benchmarks.measure import count_cpu_time, show
 
 SCRIPTS = {
@@ -26,6 +26,8 @@ SCRIPTS = {
     "size": size.measure,
     "purge": purge.measure,
     "latency": latency.measure,
+    "postgres": postgres.measure,
+    "postgres-slow-flush": postgres.measure_slow,
     "run": run.measure,
     "run-longer": run.measure_longer,
 }
