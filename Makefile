@@ -2,8 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
-# Many tests wait more than they work.
-PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(16, 2 * (os.cpu_count() or 1)))')
+PROCESSES ?= auto
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long torture lint bench coverage mutation docs lock clean
@@ -38,7 +37,7 @@ coverage: $(DEV) ## branch coverage of domain and application; fails below 95 % 
 	$(BIN)/python tests/branches.py
 
 mutation: $(DEV) ## mutate what decides on deletions; fails on a survivor that docs/reference/mutation.md does not judge
-	$(BIN)/python tests/mutation.py --max-children $(PROCESSES)
+	$(BIN)/python tests/mutation.py $(if $(filter-out auto,$(PROCESSES)),--max-children $(PROCESSES))
 
 docs: $(DEV) ## write the generated parts of the docs again
 	$(BIN)/python docs/generate.py
