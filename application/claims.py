@@ -12,6 +12,7 @@ import msgspec
 from application.ports import Clock, Fence, Leases
 from domain.commands import Command, CompleteBatch, FailBatch, IssuePurge, RecordPurge, StartBatch
 from domain.errors import HeldElsewhere
+from domain.events import MediaRoot
 from domain.session import Session
 
 LEASE_S = 15.0
@@ -99,6 +100,10 @@ class Claims:
         """Whether this process may still act on its lease, by its own clock: it need not reach the database to know."""
         held = self._held.get(resource)
         return self._leases is None or (held is not None and self._clock.uptime().us < held.until)
+
+    def is_elsewhere(self, root: MediaRoot, here: Callable[[MediaRoot], bool]) -> bool:
+        """Whether the media root is another host's: it is not ``here``, and another one had it last."""
+        return self.shared and not here(root) and not self.ours_to_watch(of_root(root.root_id))
 
     def ours_to_watch(self, resource: str) -> bool:
         """Whether it is for this host to say what is wrong with the resource: nobody else ever held it."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from application.claims import Claims, of_root, of_session
+from application.claims import Claims, of_session
 from application.generation import Generation
 from application.orphans import OrphanRemover
 from application.ports import MediaFiles, ReadModels
@@ -92,7 +92,7 @@ class Recoverer:
 
         """
         root, resource = session.terms.media_root, of_session(session.session_id)
-        if self._claims.shared and not self._roots.here(root) and not self._claims.ours_to_watch(of_root(root.root_id)):
+        if self._claims.is_elsewhere(root, self._roots.here):
             raise RootUnavailable(root.path, "it is not mounted on this host, and another host has had it")
         with self._claims.holding(resource):
             yield

@@ -175,7 +175,7 @@ class RetentionProjector:
         resource = of_root(root.root_id)
         if not self._claims.shared or self._claims.holds(resource):
             return True
-        if not self._roots.here(root) and not self._claims.ours_to_watch(resource):
+        if self._claims.is_elsewhere(root, self._roots.here):
             return False
         try:
             self._claims.claim(resource)

@@ -135,7 +135,7 @@ class Worker:
         """Produce for as long as the session is ours; False if it is so no more, or cannot be had."""
         app, resource = self._app, of_session(one.session_id)
         root = app.sessions.load(one.session_id).terms.media_root
-        if app.claims.shared and not app.roots.here(root) and not app.claims.ours_to_watch(of_root(root.root_id)):
+        if app.claims.is_elsewhere(root, app.roots.here):
             raise HeldElsewhere(of_root(root.root_id), "of the host that has the media root mounted", 0)
         with app.claims.holding(resource):
             Producer(
