@@ -4,8 +4,9 @@
     python -m tests.torture.power_cuts --kind xfs --seeds 7 --points purge.fsync-rendition.before
 
 Database and media are on two filesystems: on one, each commit of the database would flush the directories as well, and
-a missing flush would not show. The seed chooses the life, and which occurrence of each point is meant. Each case that
-fails is a line of JSON on stdout; the last line says what was done. It takes root and loop devices.
+a missing flush would not show. The seed chooses the life, and which occurrence of each point is meant. At a point that
+only a process meets that finds what a killed one left, it is that process's power that goes. Each case that fails is a
+line of JSON on stdout; the last line says what was done. It takes root and loop devices.
 """
 
 import argparse
@@ -23,8 +24,16 @@ from tests.torture.campaign import Failure, Tally, arena_directory, numbers, tel
 from tests.torture.disks import KINDS, Filesystem, unshare_mounts
 from tests.torture.failure_points import POINTS
 from tests.torture.mistakes import MISTAKES, made
-from tests.torture.scenario import Place, at_point
+from tests.torture.scenario import Place, at_point, kill_at
 from tests.torture.stages import Met, chosen, cut_off, lived, recovered
+
+LEFTOVERS = {
+    "adopt.unlink-temporary": "adopt.create-temporary.after",
+    "shorten.unlink-copy": "shorten.create-copy.after",
+    "publish.unlink-playlist": "publish.create-playlist.after",
+    "publish.unlink-master": "publish.create-master.after",
+}
+"""The effects that only a process has that finds what a killed one left; and where that one is killed."""
 
 
 class PowerCuts:
@@ -48,7 +57,7 @@ class PowerCuts:
         self._stack.close()
 
     def run(self, seeds: Sequence[int], points: Sequence[str] | None) -> Iterator[Failure]:
-        """Run the cases; all points of each life, if none are given. What does not hold is yielded."""
+        """Run the cases; all points that there are, if none are given. What does not hold is yielded."""
         for seed in seeds:
             try:
                 life = lived(self._arena, seed)
@@ -56,7 +65,7 @@ class PowerCuts:
                 yield self._failure(seed, POINTS[0])  # which lives it, too, before anything else
                 continue
             self.tally.points.update(life.points)
-            for point in points or life.points:
+            for point in points or POINTS:
                 self.tally.cases["power cuts"] += 1
                 try:
                     self._cut(seed, point, life)
@@ -65,9 +74,13 @@ class PowerCuts:
 
     def _cut(self, seed: int, point: str, life: Met) -> None:
         self._arena.begin()
+        left = LEFTOVERS.get(point.rpartition(".")[0])
+        if left:
+            cut_off(self._arena, seed, kill_at(left, chosen(seed, left, life.points)))
         for disk in self._disks:
             disk.settle()
-        cut_off(self._arena, seed, at_point(point, chosen(seed, point, life.points), self._lose_power), self._mistake)
+        occurrence = 1 if left else chosen(seed, point, life.points)
+        cut_off(self._arena, seed, at_point(point, occurrence, self._lose_power), self._mistake)
         for disk in self._disks:
             disk.unmount()
             disk.mount()
@@ -89,7 +102,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, default="ext4")
     parser.add_argument("--seeds", type=numbers, default="0-19", help="such as 0-4,7")
     parser.add_argument(
-        "--points", type=lambda text: text.split(","), help="with commas; all that a life meets, if none"
+        "--points", type=lambda text: text.split(","), help="with commas; all that there are, if none"
     )
     parser.add_argument("--mistake", choices=MISTAKES, default="none", help="a mistake that has to be found")
     given = parser.parse_args()
