@@ -101,9 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.torture.power_cuts", description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=KINDS, default="ext4")
     parser.add_argument("--seeds", type=numbers, default="0-19", help="such as 0-4,7")
-    parser.add_argument(
-        "--points", type=lambda text: text.split(","), help="with commas; all that there are, if none"
-    )
+    parser.add_argument("--points", type=lambda text: text.split(","), help="with commas; all that there are, if none")
     parser.add_argument("--mistake", choices=MISTAKES, default="none", help="a mistake that has to be found")
     given = parser.parse_args()
     unshare_mounts()
