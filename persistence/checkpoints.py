@@ -10,23 +10,36 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from application.ports import Agenda, AgendaItem, Seal, Seals
 from domain import merkle
 from domain.errors import LogDamaged, ReadModelsDamaged
-from persistence.engine import writing
+from persistence.engine import backend, driver_cursor, writing
 from persistence.tables import agenda, checkpoints
 from persistence.tables import seal as seal_row
 
 _HASH_BYTES = 32
 _RETENTION = "retention"
 
+_CHECKPOINT = "SELECT position FROM checkpoints WHERE projector = {}"
+_POSITION = select(checkpoints.c.position).where(checkpoints.c.projector == bindparam("of"))
 _OLD_ITEMS = delete(agenda).where(agenda.c.session_id == bindparam("of"))
 _ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
 
 
+def checkpoint_of(engine: Engine, projector: str) -> int:
+    """The projector's checkpoint; 0 before its first. Each purge asks for it: so it is one statement of the driver."""
+    with driver_cursor(engine) as cursor:
+        row = cursor.execute(_CHECKPOINT.format(backend(engine).PARAMETER), (projector,)).fetchone()
+    return _position(projector, row[0] if row else 0)
+
+
 def position_of(connection: Connection, projector: str) -> int:
-    """The projector's checkpoint; 0 before its first."""
-    position = connection.scalar(select(checkpoints.c.position).where(checkpoints.c.projector == projector)) or 0
-    if not isinstance(position, int):
-        raise ReadModelsDamaged(f"the checkpoint {projector} is {position!r}, which is no position")
-    return position
+    """`checkpoint_of`, as part of the caller's transaction."""
+    found = connection.scalar(_POSITION, {"of": projector})
+    return _position(projector, 0 if found is None else found)
+
+
+def _position(projector: str, found: Any) -> int:
+    if not isinstance(found, int):
+        raise ReadModelsDamaged(f"the checkpoint {projector} is {found!r}, which is no position")
+    return found
 
 
 def move(connection: Connection, projector: str, position: int) -> None:
@@ -70,8 +83,7 @@ class SqlAgenda(Agenda):
 
     def checkpoint(self) -> int:
         """See `Agenda.checkpoint`."""
-        with self._engine.connect() as connection:
-            return position_of(connection, _RETENTION)
+        return checkpoint_of(self._engine, _RETENTION)
 
     def replace(self, items: Mapping[str, Sequence[AgendaItem]], *, checkpoint: int) -> None:
         """See `Agenda.replace`."""

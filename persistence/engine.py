@@ -1,9 +1,11 @@
 """From a database URL to an engine whose every connection is durable and whose every failure is an error of ours."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL, ExceptionContext
@@ -22,6 +24,11 @@ __all__ = [
     "raise_translated",
     "writing",
 ]
+
+IDLE = 8
+"""Connections that `driver_cursor` keeps for the next one who asks."""
+
+_idle: WeakKeyDictionary[Engine, deque[Any]] = WeakKeyDictionary()
 
 
 class Backend(Protocol):
@@ -52,6 +59,10 @@ class Backend(Protocol):
 
     def is_outage(self, error: BaseException) -> bool:
         """Whether an error of the driver says that the database cannot be worked with now."""
+        ...
+
+    def is_lost(self, connection: Any) -> bool:
+        """Whether a connection that nobody uses has ended meanwhile."""
         ...
 
     def file_of(self, url: URL) -> Path | None:
@@ -91,6 +102,13 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
     event.listen(engine, "handle_error", translate)
+    idle = _idle[engine] = deque()
+
+    def close_idle(_: Engine) -> None:
+        while idle:
+            idle.pop().close()
+
+    event.listen(engine, "engine_disposed", close_idle)
     return engine
 
 
@@ -105,22 +123,39 @@ def writing(engine: Engine) -> Engine:
 
 @contextmanager
 def driver_cursor(engine: Engine) -> Iterator[Any]:
-    """A cursor of the driver on a pooled connection, for single statements that read.
+    """A cursor of the driver on a connection of its own, for single statements that read.
 
-    The log goes around `Connection` and its results: they cost as much as the flush of an append to the disk.
+    The log goes around `Connection`, its results and the engine's pool: each costs as much as the statement does.
     """
     errors = backend(engine).ERRORS
+    connection = _unused(engine) or own_connection(engine)
     try:
-        connection = engine.raw_connection()
-        try:
-            yield connection.cursor()
-        except errors:
-            connection.invalidate()  # whatever it was, the next one gets a connection that is known to work
-            raise
-        finally:
-            connection.close()
+        cursor = connection.cursor()
+        yield cursor
+        cursor.close()  # what it did not fetch would keep the snapshot of its read
     except errors as error:
+        connection.close()  # whatever it was, the next one gets a connection that is known to work
         raise_translated(engine, error)
+    except BaseException:
+        connection.close()
+        raise
+    if len(_idle[engine]) < IDLE:
+        _idle[engine].append(connection)
+    else:
+        connection.close()
+
+
+def _unused(engine: Engine) -> Any:
+    """The connection that was used last, of those that nobody uses now; None if there is none."""
+    idle, is_lost = _idle[engine], backend(engine).is_lost
+    while True:
+        try:
+            connection = idle.pop()
+        except IndexError:
+            return None
+        if not is_lost(connection):
+            return connection
+        connection.close()
 
 
 def own_connection(engine: Engine) -> Any:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, bindparam, delete, func, insert, select, tuple_
 
 from application.ports import BatchRecord, ReadModels, SessionSummary
 from domain.errors import ReadModelsDamaged
-from persistence.checkpoints import move, position_of
+from persistence.checkpoints import checkpoint_of, move, position_of
 from persistence.engine import writing
 from persistence.tables import batch_ledger, session_summaries
 
@@ -47,8 +47,7 @@ class SqlReadModels(ReadModels):
 
     def checkpoint(self) -> int:
         """See `ReadModels.checkpoint`."""
-        with self._engine.connect() as connection:
-            return position_of(connection, _PROJECTOR)
+        return checkpoint_of(self._engine, _PROJECTOR)
 
     def apply(
         self, sessions: Sequence[SessionSummary], batches: Sequence[BatchRecord], *, after: int, checkpoint: int
