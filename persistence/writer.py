@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from application.ports import Fence
 from domain.errors import LogDamaged
 from persistence.engine import driver, raise_translated
-from persistence.sqlite import ERRORS
+from persistence.sqlite import ERRORS, take_turn
 
 Row = tuple[bytes, bytes, int, bytes, bytes]
 """An event without its position: event_id, session_id, version, line, leaf_hash."""
@@ -62,7 +62,7 @@ class Writer:
         answers: list[int | None] = []
         with self._turn:
             try:
-                cursor = self._opened().execute("BEGIN IMMEDIATE")
+                cursor = take_turn(self._opened())
                 for one in appends:
                     head, version = cursor.execute(_STATE, (one.rows[0][1],)).fetchone()
                     if version != one.expected_version or not _holds(cursor, one.fence):
@@ -86,6 +86,7 @@ class Writer:
             pooled = self._engine.raw_connection()
             pooled.detach()
             self._connection = pooled.dbapi_connection
+            self._connection.execute("PRAGMA busy_timeout=0")  # `take_turn` waits
         return self._connection
 
     def _roll_back(self) -> None:

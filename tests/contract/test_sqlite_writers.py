@@ -71,12 +71,14 @@ def _anything_runs(writers: list["subprocess.Popen[str]"], filling: list["Future
     return any(writer.poll() is None for writer in writers) or not all(future.done() for future in filling)
 
 
-def test_a_log_that_somebody_else_keeps_locked_is_unavailable_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_log_that_somebody_else_keeps_locked_is_unavailable_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.sqlite.BUSY_MS", 20)
     path = tmp_path / "log.db"
     with an_engine(path) as engine:
         log = SqlEventLog(engine)
         fill(log, 2)
-        log._writer._connection.execute("PRAGMA busy_timeout = 0")
         other = driver.connect(str(path), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="database is locked"):
