@@ -1,17 +1,18 @@
 """Commands become events: load, decide, append on the version that was decided upon; on a race, all of it again."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
 from application.claims import Claims
-from application.ports import Clock, EventLog, Fence, IdSource
+from application.ports import Clock, Draft, EventLog, Fence, IdSource
 from application.seen import Seen
 from application.sessions import Sessions
 from domain.commands import Command, OpenSession
 from domain.decisions import decide
-from domain.errors import ConcurrencyConflict
+from domain.errors import ConcurrencyConflict, Refused
 from domain.events import SCHEMA, Envelope, Event, Recorded
 
 ATTEMPTS = 50
@@ -34,6 +35,14 @@ class Decision(msgspec.Struct, frozen=True):
     events: Sequence[Event]
     policy: str
     fence: Fence | None = None
+
+
+class Order(NamedTuple):
+    """A command for a session, and whose it is: see `Handler.execute`."""
+
+    session_id: str
+    command: Command
+    cause: Cause
 
 
 class Handler:
@@ -61,14 +70,41 @@ class Handler:
             LeaseLost: this process had claimed the work, and another has taken it over.
 
         """
+        return self.record(session_id, lambda: self._decided(session_id, command), cause, self._sessions.forget)
 
-        def decided() -> Decision:
-            session = self._sessions.load(session_id)
-            events = decide(session, command)
-            policy = command.policy if isinstance(command, OpenSession) else session.terms.policy
-            return Decision(session.version, events, str(policy), self._claims.fence(session, command))
+    def execute_each(self, orders: Sequence[Order]) -> list[tuple[Recorded, ...] | Refused]:
+        """`execute`, for orders of different sessions: in one transaction, as far as nothing comes in between.
 
-        return self.record(session_id, decided, cause, self._sessions.forget)
+        What is refused is in its order's place. Errors as `execute`.
+        """
+        if len(orders) == 1:
+            return [self._alone(orders[0])]
+        answers: dict[int, tuple[Recorded, ...] | Refused] = {}
+        drafts: dict[int, Draft] = {}
+        for number, order in enumerate(orders):
+            try:
+                decision = self._decided(order.session_id, order.command)
+            except Refused as refused:
+                answers[number] = refused
+                continue
+            envelopes = self._envelopes(order.session_id, decision, order.cause)
+            if envelopes:
+                drafts[number] = Draft(envelopes, decision.version, decision.fence)
+        for number, recorded in zip(drafts, self._log.append_each(list(drafts.values())), strict=True):
+            answers[number] = self._alone(orders[number]) if recorded is None else self._noted(recorded)
+        return [answers.get(number, ()) for number in range(len(orders))]
+
+    def _alone(self, order: Order) -> tuple[Recorded, ...] | Refused:
+        try:
+            return self.execute(*order)
+        except Refused as refused:
+            return refused
+
+    def _decided(self, session_id: str, command: Command) -> Decision:
+        session = self._sessions.load(session_id)
+        events = decide(session, command)
+        policy = command.policy if isinstance(command, OpenSession) else session.terms.policy
+        return Decision(session.version, events, str(policy), self._claims.fence(session, command))
 
     def record(
         self, stream_id: str, decided: Callable[[], Decision], cause: Cause, forget: Callable[[], None]
@@ -97,11 +133,15 @@ class Handler:
             except ConcurrencyConflict as conflict:
                 last = conflict
                 continue
-            self._seen.note(*recorded)
-            for one in recorded:
-                log.debug("recorded", position=one.position, type=type(one.event).__name__, session=stream_id)
-            return recorded
+            return self._noted(recorded)
         raise last
+
+    def _noted(self, recorded: tuple[Recorded, ...]) -> tuple[Recorded, ...]:
+        self._seen.note(*recorded)
+        for one in recorded:
+            session_id, name = one.envelope.session_id, type(one.event).__name__
+            log.debug("recorded", position=one.position, type=name, session=session_id)
+        return recorded
 
     def _envelopes(self, stream_id: str, decision: Decision, cause: Cause) -> tuple[Envelope, ...]:
         correlation_id = cause.correlation_id or self._ids.new()

@@ -62,8 +62,8 @@ class IntentJournal:
         self._listed: int | None = None
         self._roots_known: set[MediaRoot] = set()
 
-    def write(self, root: MediaRoot, event_id: str) -> None:
-        """Write the event's line, durably, unless it is there; for one who holds the root.
+    def write(self, root: MediaRoot, *event_ids: str) -> None:
+        """Write the events' lines, durably, unless they are there; for one who holds the root.
 
         Raises:
             RootUnavailable: it cannot be written now; `RootFull` if there is no room.
@@ -72,10 +72,10 @@ class IntentJournal:
         """
         self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
         known = self._read(root.path)
-        recorded = self._log.find(event_id) if event_id not in known.ids else None
-        if recorded is not None:
+        found = [self._log.find(event_id) for event_id in event_ids if event_id not in known.ids]
+        if lines := [self._line(recorded) for recorded in found if recorded is not None]:
             with self._roots.flushing(root):
-                self._journals.append(root.path, [self._line(recorded)])
+                self._journals.append(root.path, lines)
 
     def note(self, root: MediaRoot, event_id: str) -> None:
         """`write` where that is possible, for one who does not hold the root, and does not wait for its disk."""
@@ -87,21 +87,21 @@ class IntentJournal:
             log.warning("the root's journal does not tell of it", event_id=event_id, reason=unavailable.reason)
 
     @contextmanager
-    def intent(self, root: MediaRoot, event_id: str) -> Iterator[None]:
-        """`write` before what the event authorises is done, inside the block, by one who holds the root.
+    def intent(self, root: MediaRoot, *event_ids: str) -> Iterator[None]:
+        """`write` before what the events authorise is done, inside the block, by one who holds the root.
 
-        Where the disk has no room for the line, doing it may be what makes room: the line is written right after.
+        Where the disk has no room for the lines, doing it may be what makes room: they are written right after.
         A journal that became long is shortened before.
         """
         full = False
         try:
-            self.write(root, event_id)
+            self.write(root, *event_ids)
             self._shorten(root)
         except RootFull:
             full = True
         yield
         if full:
-            self.write(root, event_id)
+            self.write(root, *event_ids)
 
     def missing(self, root: MediaRoot) -> list[JournalLine]:
         """The lines of the root's journal that the log does not have, and nobody accepted.

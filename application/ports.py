@@ -53,6 +53,14 @@ class Fence(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class Draft(msgspec.Struct, frozen=True):
+    """What is to be appended to one session: see `EventLog.append`."""
+
+    envelopes: Sequence[Envelope]
+    expected_version: int
+    fence: Fence | None = None
+
+
 class EventLog(Protocol):
     """The append-only log. Positions are gapless from 1, in the order of commit (R15)."""
 
@@ -69,6 +77,14 @@ class EventLog(Protocol):
             LeaseLost: the ``fence`` does not hold: another worker took the work over.
             StoreUnavailable: nothing was appended.
 
+        """
+        ...
+
+    def append_each(self, drafts: Sequence[Draft]) -> list[tuple[Recorded, ...] | None]:
+        """Append drafts of different sessions, durably, in one transaction; the answer to each, in their order.
+
+        None for a draft that was left out, whatever the reason. `append` tells it; and should it be recorded after all,
+        who decides anew finds it.
         """
         ...
 

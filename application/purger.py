@@ -1,4 +1,4 @@
-"""The purger: carries out one purge, by numbered steps (docs/explanation/deletion-protocol.md).
+"""The purger: carries out purges, by numbered steps (docs/explanation/deletion-protocol.md).
 
 1. the files are looked at, and the authorisation    4. the root's journal has the authorisation, durably
    is durable in the log                             5. files go by identity, through descriptors of their directories
@@ -8,9 +8,12 @@
 A crash after any step leaves the authorisation in the log, and carrying it out again does the rest.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import structlog
 
-from application.handlers import Cause, Handler
+from application.handlers import Cause, Handler, Order
 from application.journal import IntentJournal
 from application.ports import Clock, Deletion, IdSource, MediaFiles
 from application.publisher import Publisher
@@ -18,8 +21,10 @@ from application.roots import Roots
 from application.sessions import Sessions
 from domain.batch import Purge
 from domain.commands import IssuePurge, RecordPurge
-from domain.events import Recorded
+from domain.errors import Refused
+from domain.events import MediaRoot, Recorded
 from domain.segments import identity_of
+from domain.session import Session
 
 ACTOR = "retention projector"
 FIRST_RETRY_US = 1_000_000
@@ -28,8 +33,27 @@ LAST_RETRY_US = 300_000_000
 log = structlog.get_logger("trailkeep.purge")
 
 
+class Place(NamedTuple):
+    """A batch of a session."""
+
+    session_id: str
+    batch: int
+
+
+class _Open(NamedTuple):
+    """A purge that is authorised and has no outcome."""
+
+    session: Session
+    batch: int
+    purge: Purge
+
+
 class Purger:
-    """Authorises purges and carries them out."""
+    """Authorises purges and carries them out: one, or those of different sessions below one root together.
+
+    Together they share the transactions of the log, the look at the root, and the flush of its journal; each has an
+    authorisation and an outcome of its own.
+    """
 
     def __init__(
         self,
@@ -59,25 +83,14 @@ class Purger:
         """
         session = self._sessions.load(session_id)
         self._roots.require(session.terms.media_root)
-        found, successor = session.batches.get(batch), self._sessions.successor(session)
-        because = found.due if found and found.due else successor.newest
-        cause = Cause(actor, because.correlation_id, because.event_id) if because else Cause(actor)
-        identities = tuple(identity_of(file) for file in found.files) if found else ()
-        compared = self._files.compare(session.terms.media_root.path, session.terms.channel, identities)
-        return self._handler.execute(
-            session_id,
-            IssuePurge(
-                batch=batch,
-                purge_id=self._ids.new(),
-                now=self._clock.now(),
-                uptime=self._clock.uptime(),
-                successor=successor,
-                absent=compared.absent,
-                changed=compared.changed,
-                confirmed=confirmed,
-            ),
-            cause,
-        )[0]
+        return self._handler.execute(*self._order(session, batch, confirmed, actor))[0]
+
+    def issue_each(self, root: MediaRoot, places: Sequence[Place]) -> list[Recorded | Refused]:
+        """`issue`, for batches of different sessions below the root; what is refused is in its batch's place."""
+        self._roots.require(root)
+        orders = [self._order(self._sessions.load(place.session_id), place.batch) for place in places]
+        answers = self._handler.execute_each(orders)
+        return [answer if isinstance(answer, Refused) else answer[0] for answer in answers]
 
     def carry_out(self, session_id: str, batch: int) -> tuple[Recorded, ...]:
         """Do what an authorised purge still has to do and record the outcome; nothing if it has one or must wait.
@@ -86,43 +99,84 @@ class Purger:
             RootSuspect: the root is not ours, or would not flush; there is no outcome then.
 
         """
-        root = self._sessions.load(session_id).terms.media_root
+        return self.carry_out_each(self._sessions.load(session_id).terms.media_root, [Place(session_id, batch)])
+
+    def carry_out_each(self, root: MediaRoot, places: Sequence[Place]) -> tuple[Recorded, ...]:
+        """`carry_out`, for purges of different sessions below the root. If one cannot be done none has an outcome."""
         with self._files.exclusive(root.path):
-            session = self._sessions.load(session_id)
-            found = session.batches.get(batch)
-            now = self._clock.now()
-            if found is None or found.purge is None or now < next_attempt(found.purge, now):
+            going = self._open(places)
+            if not going:
                 return ()
             self._roots.require(root)
-            self._publisher.publish_held(session_id)
-            with self._journal.intent(root, found.purge.event_id), self._roots.flushing(root):
-                deletion = self._files.delete(root.path, session.terms.channel, found.purge.files)
-            return self._record(session_id, batch, found.purge, deletion)
+            for one in going:
+                self._publisher.publish_held(one.session.session_id)
+            with self._journal.intent(root, *(one.purge.event_id for one in going)), self._roots.flushing(root):
+                deletions = [self._files.delete(root.path, _channel(one), one.purge.files) for one in going]
+            return self._record(going, deletions)
 
-    def _record(self, session_id: str, batch: int, purge: Purge, deletion: Deletion) -> tuple[Recorded, ...]:
-        retry_at = 0
+    def _order(self, session: Session, batch: int, confirmed: str | None = None, actor: str = ACTOR) -> Order:
+        """To authorise a purge, by what its files are found to be."""
+        found, successor = session.batches.get(batch), self._sessions.successor(session)
+        because = found.due if found and found.due else successor.newest
+        cause = Cause(actor, because.correlation_id, because.event_id) if because else Cause(actor)
+        identities = tuple(identity_of(file) for file in found.files) if found else ()
+        compared = self._files.compare(session.terms.media_root.path, session.terms.channel, identities)
+        command = IssuePurge(
+            batch=batch,
+            purge_id=self._ids.new(),
+            now=self._clock.now(),
+            uptime=self._clock.uptime(),
+            successor=successor,
+            absent=compared.absent,
+            changed=compared.changed,
+            confirmed=confirmed,
+        )
+        return Order(session.session_id, command, cause)
+
+    def _open(self, places: Sequence[Place]) -> list[_Open]:
+        """Those of the purges that have no outcome, and need not wait any more."""
+        going, now = list[_Open](), self._clock.now()
+        for session_id, number in places:
+            session = self._sessions.load(session_id)
+            batch = session.batches.get(number)
+            if batch and batch.purge and now >= next_attempt(batch.purge, now):
+                going.append(_Open(session, number, batch.purge))
+        return going
+
+    def _record(self, going: Sequence[_Open], deletions: Sequence[Deletion]) -> tuple[Recorded, ...]:
+        orders = [self._outcome(one, deletion) for one, deletion in zip(going, deletions, strict=True)]
+        recorded: list[Recorded] = []
+        for answer in self._handler.execute_each(orders):
+            if isinstance(answer, Refused):
+                raise answer
+            recorded += answer
+        return tuple(recorded)
+
+    def _outcome(self, one: _Open, deletion: Deletion) -> Order:
+        purge, retry_at = one.purge, 0
         if deletion.remaining:
             retry_at = self._clock.now() + min(FIRST_RETRY_US << min(purge.attempt - 1, 30), LAST_RETRY_US)
             log.warning(
                 "purge incomplete, will be tried again",
-                session=session_id,
-                batch=batch,
+                session=one.session.session_id,
+                batch=one.batch,
                 attempt=purge.attempt,
                 remaining={file.name: file.errno for file in deletion.remaining},
             )
-        return self._handler.execute(
-            session_id,
-            RecordPurge(
-                batch=batch,
-                deleted=len(deletion.deleted),
-                bytes_freed=sum(file.size for file in deletion.deleted),
-                already_absent=deletion.already_absent,
-                superseded=deletion.superseded,
-                remaining=deletion.remaining,
-                retry_at=retry_at,
-            ),
-            Cause(ACTOR, purge.correlation_id, purge.event_id),
+        command = RecordPurge(
+            batch=one.batch,
+            deleted=len(deletion.deleted),
+            bytes_freed=sum(file.size for file in deletion.deleted),
+            already_absent=deletion.already_absent,
+            superseded=deletion.superseded,
+            remaining=deletion.remaining,
+            retry_at=retry_at,
         )
+        return Order(one.session.session_id, command, Cause(ACTOR, purge.correlation_id, purge.event_id))
+
+
+def _channel(one: _Open) -> str:
+    return one.session.terms.channel
 
 
 def next_attempt(purge: Purge, now: int) -> int:

@@ -4,6 +4,7 @@ The agenda and the checkpoint move in one transaction. What is on the agenda is 
 done; so a crash at any moment costs a repetition, never a deletion.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -12,14 +13,15 @@ import structlog
 from application.claims import Claims, of_root
 from application.log_check import LogCheck
 from application.ports import Agenda, AgendaItem, Clock, EventLog
-from application.purger import Purger, next_attempt
+from application.purge_round import TOGETHER, Acts, PurgeRound
+from application.purger import Place, Purger, next_attempt
 from application.roots import Roots
 from application.seen import Seen
 from application.sessions import Sessions
 from domain import retention
 from domain.batch import Moment
 from domain.commands import Successor
-from domain.errors import HeldElsewhere, LeaseLost, Refused, RootSuspect, RootUnavailable
+from domain.errors import HeldElsewhere
 from domain.events import OF_ROOTS, MediaRoot, Recorded
 from domain.session import Session
 
@@ -57,7 +59,8 @@ class RetentionProjector:
         seen: Seen,
     ) -> None:
         self._log, self._log_check, self._sessions, self._agenda = log, log_check, sessions, agenda
-        self._purger, self._clock, self._claims, self._roots, self._seen = purger, clock, claims, roots, seen
+        self._clock, self._claims, self._roots, self._seen = clock, claims, roots, seen
+        self._round = PurgeRound(log_check, sessions, purger, self._correct)
         self._paused: dict[str, str] = {}
         self._started_at: int | None = None
         self._looked_at = 0
@@ -93,9 +96,9 @@ class RetentionProjector:
         self._log_check.follow()
         self._follow_the_clock()
         self.catch_up()
-        recorded, paused, all_seen = self._act(most, progress)
-        self._say(paused, all_seen)
-        return Round(tuple(recorded), paused)
+        acts, all_seen = self._act(most, progress)
+        self._say(acts.paused, all_seen)
+        return Round(tuple(acts.recorded), acts.paused)
 
     def next_due_at(self) -> int | None:
         """When there will be something to do without a further event, in microseconds since the epoch.
@@ -127,42 +130,43 @@ class RetentionProjector:
                 items[earlier.session_id] = agenda_of(earlier, self._sessions.successor(earlier), now)
         return items
 
-    def _act(self, most: int, progress: Callable[[str, int, int], None]) -> tuple[list[Recorded], dict[str, str], bool]:
-        """What was recorded, the roots that it pauses for, and whether all that is due was looked at."""
-        recorded: list[Recorded] = []
-        paused: dict[str, str] = {}
-        skipped: set[str] = set()
-        others: dict[str, bool] = {}
+    def _act(self, most: int, progress: Callable[[str, int, int], None]) -> tuple[Acts, bool]:
+        """What was done, and whether all that is due was looked at."""
+        acts, others = Acts(), dict[str, bool]()
+        waiting: dict[MediaRoot, list[Place]] = {}
         self._looked_at = self._clock.now()
-        due, acted = self._agenda.due(self._looked_at), 0
-        due.sort(key=lambda item: item.session_id < self._next)  # sessions in turn: it keeps the order otherwise
+        due, acted, all_seen = self._in_turn(self._agenda.due(self._looked_at)), 0, True
         for number, item in enumerate(due, 1):
             progress("batches", number, len(due))
             if acted >= most:
-                self._next = item.session_id
-                return recorded, paused, False
+                self._next, all_seen = item.session_id, False
+                break
             session = self._sessions.load(item.session_id)
             if session.opened is None:
                 self._correct(item.session_id)
                 continue
-            root = session.terms.media_root.path
-            if root in skipped or self._for_others(session.terms.media_root, others):
+            root = session.terms.media_root
+            if root.path in acts.skipped or self._for_others(root, others):
                 continue
             acted += 1
-            try:
-                self._purge(session, item.batch, recorded)
-            except RootUnavailable as unavailable:
-                paused[root] = unavailable.reason
-                if isinstance(unavailable, RootSuspect):
-                    skipped.add(root)  # on a full disk another purge may go, and make room
-            except LeaseLost as lost:
-                log.warning("another worker has taken the purging of a media root over", root=root, reason=str(lost))
-                skipped.add(root)
-            except Refused as refused:
-                # Another process was first, or the clock was set: the agenda was right once and is made right again.
-                log.debug("agenda was stale", session=item.session_id, batch=item.batch, reason=refused.reason)
-                self._correct(item.session_id)
-        return recorded, paused, True
+            together = waiting.setdefault(root, [])
+            if len(together) == TOGETHER or any(place.session_id == item.session_id for place in together):
+                self._round.purge(root, together, acts)
+                together.clear()
+            together.append(Place(item.session_id, item.batch))
+        for root, together in waiting.items():
+            self._round.purge(root, together, acts)
+        return acts, all_seen
+
+    def _in_turn(self, due: list[AgendaItem]) -> list[AgendaItem]:
+        """The first batch of each session, then the second of each that has one, and so on; who was left out first."""
+        turns = Counter[str]()
+
+        def turn(item: AgendaItem) -> int:
+            turns[item.session_id] += 1
+            return turns[item.session_id]
+
+        return sorted(sorted(due, key=lambda item: item.session_id < self._next), key=turn)
 
     def _for_others(self, root: MediaRoot, known: dict[str, bool]) -> bool:
         """Whether another worker purges below the root, or only another host can: the one that has it mounted."""
@@ -186,14 +190,6 @@ class RetentionProjector:
     def _correct(self, session_id: str) -> None:
         """Make a session's items again from the log; the checkpoint stays."""
         self._agenda.replace(self._items([session_id]), checkpoint=self._agenda.checkpoint())
-
-    def _purge(self, session: Session, number: int, recorded: list[Recorded]) -> None:
-        """Not on the word of a damaged log: it is examined first, each event once."""
-        self._log_check.require_intact()
-        batch = session.batches.get(number)
-        if batch is None or batch.purge is None:
-            recorded.append(self._purger.issue(session.session_id, number))
-        recorded += self._purger.carry_out(session.session_id, number)
 
     def _say(self, paused: dict[str, str], all_seen: bool) -> None:
         for root in paused.keys() - self._paused.keys():

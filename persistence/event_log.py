@@ -1,6 +1,6 @@
 """The event log in a database.
 
-It speaks plain SQL to the driver, over the engine's pool: `driver_cursor` tells why.
+It speaks plain SQL to the driver: `driver_cursor` tells why.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from application.ports import EventLog, Fence, LogLine
+from application.ports import Draft, EventLog, Fence, LogLine
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Envelope, Recorded
 from domain.merkle import leaf_hash
@@ -71,6 +71,20 @@ class SqlEventLog(EventLog):
         if self._on_append:
             self._on_append()
         return recorded
+
+    def append_each(self, drafts: Sequence[Draft]) -> list[tuple[Recorded, ...] | None]:
+        """See `EventLog.append_each`."""
+        written = [codec.encode_append(one.envelopes, one.expected_version) for one in drafts]
+        appends = [_append(lines, one.expected_version, one.fence) for lines, one in zip(written, drafts, strict=True)]
+        if not appends:
+            return []
+        try:
+            heads = self._commits.append(appends)
+        except (LogDamaged, StoreUnavailable):
+            return [None] * len(drafts)
+        if self._on_append:
+            self._on_append()
+        return [None if head is None else _recorded(lines, head) for lines, head in zip(written, heads, strict=True)]
 
     def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
         """See `EventLog.read_session`."""
@@ -167,13 +181,12 @@ class SqlEventLog(EventLog):
         return store_id
 
     def _commit(self, written: Sequence[Written], expected_version: int, fence: Fence | None) -> tuple[Recorded, ...]:
-        rows = [_row(line, envelope) for line, envelope in written]
-        head = self._commits.append(Append(rows, expected_version, fence))
+        (head,) = self._commits.append([_append(written, expected_version, fence)])
         if head is None and fence and not self._holds(fence):
             raise LeaseLost(fence.resource, fence.epoch)
         if head is None:
             raise ConcurrencyConflict(written[0][1].session_id, expected_version)
-        return tuple(Recorded(position, envelope) for position, (_, envelope) in enumerate(written, head + 1))
+        return _recorded(written, head)
 
     def _holds(self, fence: Fence) -> bool:
         """Whether the lease has that epoch still. Epochs only grow: a fence that does not hold never will again."""
@@ -200,6 +213,14 @@ class SqlEventLog(EventLog):
         if not rows:
             raise LogDamaged(0, f"{sql!r} finds no row")
         return rows[0][0]
+
+
+def _append(written: Sequence[Written], expected_version: int, fence: Fence | None) -> Append:
+    return Append([_row(line, envelope) for line, envelope in written], expected_version, fence)
+
+
+def _recorded(written: Sequence[Written], head: int) -> tuple[Recorded, ...]:
+    return tuple(Recorded(position, envelope) for position, (_, envelope) in enumerate(written, head + 1))
 
 
 def _row(line: bytes, envelope: Envelope) -> Row:

@@ -23,29 +23,30 @@ class GroupCommit:
         self._waiting: deque[_Request] = deque()
         self._busy = False
 
-    def append(self, append: Append) -> int | None:
-        """Commit the append, alone or with others; return the head of the log that it came after.
+    def append(self, appends: Sequence[Append]) -> Sequence[int | None]:
+        """Commit the appends, alone or with others; the answer to each is the head of the log that it came after.
 
         None if its session is not at the version that it expects.
 
         Raises:
-            LogDamaged, StoreUnavailable: as ``commit`` does; what is wrong with one append is told to that one alone.
+            LogDamaged, StoreUnavailable: as ``commit`` does; what is wrong with what one caller appends is told to that
+                one alone.
 
         """
         with self._lock:
             if self._busy:
-                request = _Request(append)
+                request = _Request(appends)
                 self._waiting.append(request)
             else:
                 request, self._busy = None, True
         if request:
             return self._together(request)
         try:  # nobody waits, or somebody would lead
-            return self._commit([append])[0]
+            return self._commit(appends)
         finally:
             self._pass_on()
 
-    def _together(self, request: "_Request") -> int | None:
+    def _together(self, request: "_Request") -> Sequence[int | None]:
         try:
             request.turn.acquire()
             if request.leads:
@@ -73,7 +74,7 @@ class GroupCommit:
 
     def _settle(self, group: "Sequence[_Request]") -> None:
         try:
-            heads = self._commit([one.append for one in group])
+            heads = self._commit([append for one in group for append in one.appends])
         except LogDamaged as error:
             if len(group) == 1:
                 group[0].settle(error)
@@ -84,8 +85,9 @@ class GroupCommit:
             for one in group:
                 one.settle(error)
         else:
-            for one, head in zip(group, heads, strict=True):
-                one.settle(head)
+            answers = iter(heads)
+            for one in group:
+                one.settle([next(answers) for _ in one.appends])
 
     def _withdraw(self, request: "_Request") -> None:
         with self._lock:
@@ -105,22 +107,22 @@ class GroupCommit:
 
 
 class _Request:
-    """An append that a thread waits for: ``turn`` is held until it is settled or has to lead."""
+    """What a thread appends, and waits for: ``turn`` is held until it is settled or has to lead."""
 
-    __slots__ = ("_outcome", "append", "leads", "settled", "turn")
+    __slots__ = ("_outcome", "appends", "leads", "settled", "turn")
 
-    def __init__(self, append: Append) -> None:
-        self.append = append
+    def __init__(self, appends: Sequence[Append]) -> None:
+        self.appends = appends
         self.leads = self.settled = False
         self.turn = threading.Lock()
         self.turn.acquire()
-        self._outcome: int | Exception | None = None
+        self._outcome: Sequence[int | None] | Exception = ()
 
-    def settle(self, outcome: int | Exception | None) -> None:
+    def settle(self, outcome: Sequence[int | None] | Exception) -> None:
         self._outcome, self.settled = outcome, True
 
-    def answer(self) -> int | None:
-        """The head, or None; raises what went wrong."""
+    def answer(self) -> Sequence[int | None]:
+        """The heads; raises what went wrong."""
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from application import ports
-from application.ports import AgendaItem, Fence, LogLine, Seal
+from application.ports import AgendaItem, Draft, Fence, LogLine, Seal
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost
 from domain.events import Envelope, Recorded
 from domain.merkle import EMPTY_ROOT, leaf_hash
@@ -45,6 +45,16 @@ class MemoryEventLog(ports.EventLog):
         if self._on_append:
             self._on_append()
         return recorded
+
+    def append_each(self, drafts: Sequence[Draft]) -> list[tuple[Recorded, ...] | None]:
+        """See `EventLog.append_each`."""
+        answers: list[tuple[Recorded, ...] | None] = []
+        for one in drafts:
+            try:
+                answers.append(self.append(one.envelopes, expected_version=one.expected_version, fence=one.fence))
+            except (ConcurrencyConflict, EventIdConflict, LeaseLost):
+                answers.append(None)
+        return answers
 
     def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
         """See `EventLog.read_session`."""

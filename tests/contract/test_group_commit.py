@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.ports import EventLog
+from application.ports import Draft, EventLog
 from domain.errors import ConcurrencyConflict, EventIdConflict, LogDamaged, StoreUnavailable
 from persistence.event_log import SqlEventLog
 from persistence.group_commit import GroupCommit
@@ -90,14 +90,14 @@ class Slow:
         return self._commit(group)
 
 
-def together(commit: Slow, those: Sequence[Append]) -> list["Future[int | None]"]:
-    """What becomes of these if all but the first come while the first is being committed."""
+def together(commit: Slow, those: Sequence[Append]) -> list["Future[Sequence[int | None]]"]:
+    """What becomes of these, each appended alone, if all but the first come while the first is being committed."""
     queue = GroupCommit(commit)
     with ThreadPoolExecutor(len(those)) as pool:
-        futures = [pool.submit(queue.append, those[0])]
+        futures = [pool.submit(queue.append, those[:1])]
         assert commit.begun.wait(60)
         for number, one in enumerate(those[1:], 1):
-            futures.append(pool.submit(queue.append, one))
+            futures.append(pool.submit(queue.append, [one]))
             while len(queue._waiting) < number:
                 pass
         commit.let.set()
@@ -108,7 +108,7 @@ def together(commit: Slow, those: Sequence[Append]) -> list["Future[int | None]"
 
 def test_what_comes_while_the_writer_is_busy_goes_together_next() -> None:
     commit, those = Slow(lambda group: list(range(len(group)))), appends((1, 0), (2, 0), (3, 0), (4, 0))
-    assert [future.result() for future in together(commit, those)] == [0, 0, 1, 2]
+    assert [future.result() for future in together(commit, those)] == [[0], [0], [1], [2]]
     assert commit.groups == [those[:1], those[1:]]
 
 
@@ -116,15 +116,32 @@ def test_who_finds_the_writer_idle_waits_for_nobody() -> None:
     commit = Slow(lambda group: [3] * len(group))
     commit.let.set()
     queue, those = GroupCommit(commit), appends((1, 0), (2, 0))
-    assert [queue.append(one) for one in those] == [3, 3]
+    assert [queue.append([one]) for one in those] == [[3], [3]]
     assert commit.groups == [[one] for one in those]
+
+
+def test_what_one_caller_appends_is_answered_in_its_order_and_shares_its_fate(writer: Writer) -> None:
+    commit, those = Slow(writer.commit), appends((1, 0), (2, 0), (3, 7), (4, 0), (5, 0))
+    queue = GroupCommit(commit)
+    with ThreadPoolExecutor(3) as pool:
+        one = pool.submit(queue.append, those[:1])
+        assert commit.begun.wait(60)
+        three = pool.submit(queue.append, those[1:4])
+        while not queue._waiting:
+            pass
+        last = pool.submit(queue.append, those[4:])
+        while len(queue._waiting) < 2:
+            pass
+        commit.let.set()
+    assert [one.result(), three.result(), last.result()] == [[0], [1, None, 2], [3]]
+    assert commit.groups == [those[:1], those[1:]]
 
 
 def test_what_is_wrong_with_one_append_is_told_to_that_one_alone(writer: Writer) -> None:
     first, second, late, third = appends((1, 0), (2, 0), (2, 0), (3, 0))
     thief = Append([(first.rows[0][0], bytes(16), 1, b"other", bytes(32))], 0)
     one, two, stolen, none, three = together(Slow(writer.commit), [first, second, thief, late, third])
-    assert [future.result() for future in (one, two, none, three)] == [0, 1, None, 2]
+    assert [future.result() for future in (one, two, none, three)] == [[0], [1], [None], [2]]
     with pytest.raises(LogDamaged):
         stolen.result()
 
@@ -142,7 +159,7 @@ def test_an_outage_is_told_to_every_append_that_it_hit_and_the_next_goes_on() ->
         with pytest.raises(StoreUnavailable):
             future.result()
     broken = False
-    assert GroupCommit(slow).append(appends((1, 0))[0]) == 0
+    assert GroupCommit(slow).append(appends((1, 0))) == [0]
 
 
 class Interrupted(BaseException):
@@ -159,9 +176,9 @@ def test_an_interrupted_leader_leaves_the_others_to_the_next() -> None:
 
     slow = Slow(commit)
     first, interrupted, *others = together(slow, appends((1, 0), (2, 0), (3, 0), (4, 0)))
-    assert first.result() == 5
+    assert first.result() == [5]
     assert isinstance(interrupted.exception(), Interrupted)
-    assert [future.result() for future in others] == [5, 5]
+    assert [future.result() for future in others] == [[5], [5]]
     assert [len(group) for group in slow.groups] == [1, 3, 2]
 
 
@@ -216,6 +233,29 @@ def test_a_stolen_id_among_appends_at_once_is_a_conflict_of_its_thief_alone(log:
         thread.join()
     assert sorted(refused) == [1, 3, 5, 7]
     assert log.head() == 5
+
+
+@pytest.mark.rule("R15")
+def test_r15_of_drafts_that_are_appended_together_each_is_answered_for_itself(log: EventLog) -> None:
+    log.append(some_events(2, of=1), expected_version=0)
+    late = Draft([an_event(of=1, version=2, event_id=an_event(of=9).event_id)], 1)
+    one, two = Draft([an_event(of=2)], 0), Draft([an_event(of=3), an_event(of=3, version=2)], 0)
+    answers = log.append_each([one, late, two])
+    assert [answer and [recorded.position for recorded in answer] for answer in answers] == [[3], None, [4, 5]]
+    assert [recorded.envelope for recorded in log.read(after=2)] == [*one.envelopes, *two.envelopes]
+    assert log.append_each([]) == []
+
+
+def test_a_draft_that_cannot_be_is_left_out_and_told_by_append(log: EventLog) -> None:
+    (taken,) = log.append(some_events(1), expected_version=0)
+    thief = Draft([an_event(of=2, event_id=taken.envelope.event_id)], 0)
+    other = Draft([an_event(of=3)], 0)
+    stolen, kept = log.append_each([thief, other])
+    assert stolen is None
+    with pytest.raises(EventIdConflict):
+        log.append(thief.envelopes, expected_version=0)
+    assert kept == log.append(other.envelopes, expected_version=0) or kept is None, "recorded once, if asked again"
+    assert log.head() == 2
 
 
 def test_threads_on_sqlite_do_share_transactions(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ _ACTS = (
     (SegmentRoots, "sync", "complete"),
     (SegmentRoots, "delete", "purge"),
     (Publisher, "publish", "publish"),
-    (Purger, "carry_out", "unlist"),
+    (Purger, "carry_out_each", "unlist"),
 )
 _ROWS = (
     (SqlAgenda, "replace", "agenda.replace"),
@@ -159,7 +159,19 @@ class _Instrument:
                 self.watch.acknowledge(recorded)
             return recorded
 
+        each = SqlEventLog.append_each
+
+        @wraps(each)
+        def appending_each(log: SqlEventLog, drafts: Any) -> Any:
+            kinds = "+".join(sorted({type(one.event).__name__ for draft in drafts for one in draft.envelopes}))
+            answers = self._commits(f"append.{kinds}", each)(log, drafts)
+            if self.watch:
+                for recorded in answers:
+                    self.watch.acknowledge(recorded or ())
+            return answers
+
         SqlEventLog.append = appending  # type: ignore[method-assign]
+        SqlEventLog.append_each = appending_each  # type: ignore[method-assign]
 
     def _statement(self, sql: str) -> None:
         if sql == "COMMIT":

@@ -35,13 +35,13 @@ def _unflushed_unlinks() -> AbstractContextManager[Any]:
 
 def _listed_to_the_end() -> AbstractContextManager[Any]:
     """A purge of what a playlist still lists."""
-    carry_out = Purger.carry_out
+    carry_out = Purger.carry_out_each
 
-    def carrying_out(purger: Purger, session_id: str, batch: int) -> Any:
+    def carrying_out(purger: Purger, *those: Any) -> Any:
         with patch.object(Publisher, "publish_held", lambda *_: ()):
-            return carry_out(purger, session_id, batch)
+            return carry_out(purger, *those)
 
-    return patch.object(Purger, "carry_out", carrying_out)
+    return patch.object(Purger, "carry_out_each", carrying_out)
 
 
 def _playlists_in_place() -> AbstractContextManager[Any]:

@@ -43,25 +43,26 @@ MUTANTS = (
     Mutant(
         "unlink before the authorisation",
         "application/purger.py",
-        "        return self._handler.execute(\n            session_id,\n            IssuePurge(",
+        "        command = IssuePurge(",
         "        self._files.delete(session.terms.media_root.path, session.terms.channel, identities)\n"
-        "        return self._handler.execute(\n            session_id,\n            IssuePurge(",
+        "        command = IssuePurge(",
         ("kills", "power cuts", "histories"),
     ),
     Mutant(
         "outcome before the unlink",
         "application/purger.py",
-        "            with self._journal.intent(root, found.purge.event_id), self._roots.flushing(root):\n"
-        "                deletion = self._files.delete(root.path, session.terms.channel, found.purge.files)\n",
-        "            done = self._record(session_id, batch, found.purge, Deletion(deleted=found.purge.files))\n"
-        "            self._files.delete(root.path, session.terms.channel, found.purge.files)\n"
-        "            return done\n            deletion = Deletion()\n",
+        "                deletions = [self._files.delete(root.path, _channel(one), one.purge.files) for one in going]\n"
+        "            return self._record(going, deletions)\n",
+        "                done = self._record(going, [Deletion(deleted=one.purge.files) for one in going])\n"
+        "                for one in going:\n"
+        "                    self._files.delete(root.path, _channel(one), one.purge.files)\n"
+        "            return done\n",
         ("kills", "power cuts", "histories"),
     ),
     Mutant(
         "unlink before the journal tells of it",
         "application/journal.py",
-        "            self.write(root, event_id)\n            self._shorten(root)\n",
+        "            self.write(root, *event_ids)\n            self._shorten(root)\n",
         "            full = True\n            self._shorten(root)\n",
         ("kills",),
     ),
@@ -165,11 +166,9 @@ MUTANTS = (
     Mutant(
         "the agenda forgets before the purge",
         "application/retention_projector.py",
-        "            try:\n                self._purge(session, item.batch, recorded)\n",
-        "            try:\n"
-        "                checkpoint = self._agenda.checkpoint()\n"
-        "                self._agenda.replace({item.session_id: []}, checkpoint=checkpoint)\n"
-        "                self._purge(session, item.batch, recorded)\n",
+        "            together.append(Place(item.session_id, item.batch))\n",
+        "            self._agenda.replace({item.session_id: []}, checkpoint=self._agenda.checkpoint())\n"
+        "            together.append(Place(item.session_id, item.batch))\n",
         ("kills", "histories"),
     ),
     Mutant(
@@ -193,8 +192,8 @@ MUTANTS = (
     Mutant(
         "listed files go",
         "application/purger.py",
-        "            self._publisher.publish_held(session_id)\n",
-        "",
+        "                self._publisher.publish_held(one.session.session_id)\n",
+        "                pass\n",
         ("histories", "kills"),
     ),
     Mutant(
@@ -241,7 +240,7 @@ MUTANTS = (
     ),
     Mutant(
         "the log is believed",
-        "application/retention_projector.py",
+        "application/purge_round.py",
         "        self._log_check.require_intact()\n",
         "",
         ("damage",),

@@ -7,8 +7,11 @@ from typing import ClassVar
 import pytest
 import structlog
 
-from application.ports import AgendaItem
-from domain.events import Availability, Disposition, Policy, PurgeIssued
+from application.ports import AgendaItem, Comparison, Deletion
+from domain.errors import RootUnavailable
+from domain.events import Availability, Disposition, FileIdentity, Policy, PurgeIssued, SegmentsPurged
+from media.journal_file import JournalFiles
+from media.segment_root import SegmentRoots
 from persistence.memory import MemoryAgenda
 from tests.builders import SECOND
 from tests.memory_app import TESTER, App, Channel, Store
@@ -60,12 +63,103 @@ def test_a_part_of_what_is_due_is_purged_and_the_rest_comes_first_next_time(chan
     done = [app.retention.run_part(1) for _ in range(5)]
     assert [{one.envelope.session_id for one in part.recorded} for part in done] == [
         {first.id},
-        {first.id},
         {second.id},
+        {first.id},
         {second.id},
         set(),
     ]
     assert all(len(part.recorded) == 2 for part in done[:4])
+
+
+def together(app: App, root: Path, batches: int) -> list[Channel]:
+    """Three channels below one root, of so many batches each."""
+    channels = [Channel(app, root, name) for name in ("news", "radio", "sports")]
+    for one in channels:
+        one.open()
+        one.generate(batches)
+    return channels
+
+
+@pytest.mark.rule("R3", "R6", "R10")
+def test_batches_of_several_sessions_are_purged_together_each_with_its_own_events(app: App, tmp_path: Path) -> None:
+    """R3, R6, R10: all are authorised, in the log and in the root's journal, before the first file goes."""
+    channels = together(app, tmp_path / "root", 4)
+    before = app.log.head()
+    kinds = [type(one.event).__name__ for one in app.retention.run_once().recorded]
+    assert kinds == (["PurgeIssued"] * 3 + ["SegmentsPurged"] * 3) * 2
+    purges = [one for one in app.log.read(after=before) if isinstance(one.event, PurgeIssued | SegmentsPurged)]
+    for one in channels:
+        mine = [(type(p.event), p.event.batch) for p in purges if p.envelope.session_id == one.id]
+        assert mine == [(PurgeIssued, 0), (SegmentsPurged, 0), (PurgeIssued, 1), (SegmentsPurged, 1)]
+        assert len(one.segments()) == 4
+    lines, _ = JournalFiles().read(str(tmp_path / "root"))
+    assert [line.type for line in lines if line.type == "PurgeIssued"] == ["PurgeIssued"] * 6
+
+
+@pytest.mark.rule("R7")
+def test_what_remains_of_one_batch_is_no_matter_of_those_that_go_with_it(store: Store, tmp_path: Path) -> None:
+    """R7."""
+    channels = together(App(store), tmp_path / "root", 3)
+    denied = {str(path) for path in channels[1].paths(0)}
+    app = App(store, FailingRoots(Points(), denied))
+    app.retention.run_once()
+    assert [one.kinds()[-1] for one in channels] == ["SegmentsPurged", "PurgeFailed", "SegmentsPurged"]
+    assert all(path.exists() for path in channels[1].paths(0))
+
+
+@pytest.mark.rule("R19")
+def test_a_refused_purge_is_no_matter_of_those_that_would_go_with_it(app: App, tmp_path: Path) -> None:
+    """R19."""
+    channels = together(app, tmp_path / "root", 3)
+    for path in channels[1].paths(0):
+        path.unlink()
+    app.retention.run_once()
+    assert [one.kinds()[-1] for one in channels] == ["SegmentsPurged", "PurgeRefused", "SegmentsPurged"]
+
+
+@pytest.mark.rule("R6")
+def test_of_batches_that_would_go_together_one_may_have_been_purged_meanwhile(store: Store, tmp_path: Path) -> None:
+    """R6: the agenda was stale for one of them, and is made right again; the others go."""
+    channels = together(App(store), tmp_path / "root", 3)
+
+    class Overtaken(SegmentRoots):
+        done = False
+
+        def compare(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Comparison:
+            if not self.done:
+                self.done = True
+                other = App(store)
+                other.purger.issue(channels[2].id, 0)
+                other.purger.carry_out(channels[2].id, 0)
+            return super().compare(root, channel, files)
+
+    app = App(store, Overtaken())
+    app.retention.run_once()
+    for one in channels:
+        assert one.kinds().count("PurgeIssued") == one.kinds().count("SegmentsPurged") == 1
+    assert app.agenda.due(2**62) == []
+
+
+@pytest.mark.rule("R17")
+def test_a_disk_that_stops_in_the_middle_leaves_authorisations_that_are_finished_later(
+    store: Store, tmp_path: Path
+) -> None:
+    """R17: what went before is absent at the next attempt, and told so; each has one outcome in the end."""
+    channels = together(App(store), tmp_path / "root", 3)
+
+    class Stopping(SegmentRoots):
+        def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+            if channel == "radio":
+                raise RootUnavailable(root, "it is read-only")
+            return super().delete(root, channel, files)
+
+    done = App(store, Stopping()).retention.run_once()
+    assert done.paused == {str(tmp_path / "root"): "it is read-only"}
+    assert [one.kinds()[-1] for one in channels] == ["SegmentsPurged", "PurgeIssued", "SegmentsPurged"]
+    App(store).retention.run_once()
+    for one in channels:
+        assert one.kinds().count("PurgeIssued") == one.kinds().count("SegmentsPurged") == 1
+        assert one.paths(0) == [] or not any(path.exists() for path in one.paths(0))
 
 
 @pytest.mark.rule("R4")
