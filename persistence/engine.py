@@ -93,7 +93,10 @@ def open_engine(url: str) -> Engine:
             raise_translated(engine, error)
 
     def begin(connection: Connection) -> None:
-        of.begin(connection, writing=connection.get_execution_options().get("immediate", False))
+        try:
+            of.begin(connection, writing=connection.get_execution_options().get("immediate", False))
+        except of.ERRORS as error:
+            raise_translated(engine, error)
 
     def translate(context: ExceptionContext) -> None:
         if of.is_outage(context.original_exception):

@@ -18,13 +18,15 @@ from application.handlers import Cause
 from application.ports import BatchPlan, Deletion, EncodedSegment
 from application.producer import ProducerSettings
 from application.verify import Level
-from domain.errors import EncoderFailed, RootSuspect, RootUnavailable
+from application.purger import Place
+from domain.errors import EncoderFailed, Refused, RootSuspect, RootUnavailable
 from domain.events import (
     BatchCompleted,
     BatchFailed,
     BatchStarted,
     Event,
     FileIdentity,
+    MediaRoot,
     PurgeFailed,
     PurgeIssued,
     Recorded,
@@ -274,21 +276,21 @@ class TestFullDatabase:
         self, station: Station, database: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """R10."""
-        issue = station.app.purger.issue
+        issue = station.app.purger.issue_each
         begun = threading.Event()
 
-        def issue_on_a_full_disk(session_id: str, batch: int) -> tuple[Recorded, ...]:
+        def issue_on_a_full_disk(root: MediaRoot, places: Sequence[Place]) -> list[Recorded | Refused]:
             if not begun.is_set():
                 fill(database)
                 begun.set()
-            return issue(session_id, batch)
+            return issue(root, places)
 
         def mended() -> None:
             assert station.events(PurgeIssued) == []
             assert {f"v_segment_00{number}.ts" for number in range(6)} <= set(station.names())
             make_room(database)
 
-        monkeypatch.setattr(station.app.purger, "issue", issue_on_a_full_disk)
+        monkeypatch.setattr(station.app.purger, "issue_each", issue_on_a_full_disk)
         station.encoder.before[3] = lambda: begun.wait(PATIENCE_S)
         station.reactions["the projectors pause"] = mended
         station.run(4)
