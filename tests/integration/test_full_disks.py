@@ -17,8 +17,8 @@ from application.generation import Terms
 from application.handlers import Cause
 from application.ports import BatchPlan, Deletion, EncodedSegment
 from application.producer import ProducerSettings
-from application.verify import Level
 from application.purger import Place
+from application.verify import Level
 from domain.errors import EncoderFailed, Refused, RootSuspect, RootUnavailable
 from domain.events import (
     BatchCompleted,
