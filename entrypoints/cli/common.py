@@ -102,7 +102,8 @@ def application(ctx: click.Context, configured: str | None = None) -> Iterator[A
 def recording(ctx: click.Context, configured: str | None = None) -> Iterator[App]:
     """The application, for a command that records: read models and seal follow, also when it fails half way.
 
-    Nothing is made of a log that is found to be damaged, least of all a seal.
+    Nothing is made of a log that is found to be damaged, least of all a seal. Where they cannot follow, that is told;
+    it is no answer of the command's own: what it recorded is recorded, and a script that read an error would repeat it.
     """
     with application(ctx, configured) as app:
         try:
@@ -110,14 +111,27 @@ def recording(ctx: click.Context, configured: str | None = None) -> Iterator[App
         except LogDamaged:
             raise
         except BaseException:
-            _catch_up(app)
+            _follow(app)
             raise
-        _catch_up(app)
+        _follow(app)
 
 
-def _catch_up(app: App) -> None:
-    app.read_model_projector.catch_up()
-    app.sealer.catch_up()
+def _follow(app: App) -> None:
+    try:
+        app.read_model_projector.catch_up()
+        app.sealer.catch_up()
+    except TrailkeepError as error:
+        err.print(f"Warning: read models and seal do not follow: {error}", style="bold yellow", markup=False)
+
+
+def recorded_since(app: App, position: int) -> list[Recorded]:
+    """What was recorded after a position, up to what is damaged: to be told, also where damage ends the command."""
+    found: list[Recorded] = []
+    with contextlib.suppress(LogDamaged):
+        while page := app.log.read(after=position):
+            found += page
+            position = page[-1].position
+    return found
 
 
 def say(text: str) -> None:
