@@ -76,6 +76,18 @@ def exit_code(error: TrailkeepError) -> Exit:
     return Exit.USAGE if isinstance(error, Invalid) else Exit.ERROR
 
 
+def database_url(ctx: click.Context, configured: str | None = None) -> str:
+    """The database that the user named: on the command line, in the environment, or in a configuration.
+
+    An empty name is one, and refused where it is used: a script's variable that was never set is not the default. An
+    empty environment variable is none, as for all of Trailkeep's.
+    """
+    named: str | None = ctx.find_root().params.get("database")
+    if named is None:
+        named = configured
+    return default_url() if named is None else named
+
+
 def require_database(ctx: click.Context) -> None:
     """Return if the database is there, for a command that has nothing to do in a new one.
 
@@ -85,7 +97,7 @@ def require_database(ctx: click.Context) -> None:
         NotFound: there is no file, or nothing is in it.
 
     """
-    url = ctx.find_root().params.get("database") or default_url()
+    url = database_url(ctx)
     file = file_of(open_engine(url))
     if file and not (file.is_file() and file.stat().st_size):
         raise NotFound("database", url, "a file that holds a log; `trailkeep session open` makes one")
@@ -94,7 +106,7 @@ def require_database(ctx: click.Context) -> None:
 @contextmanager
 def application(ctx: click.Context, configured: str | None = None) -> Iterator[App]:
     """The application over the database that the user named, on the command line or else in a configuration."""
-    with opened(ctx.find_root().params.get("database") or configured, say=say) as app:
+    with opened(database_url(ctx, configured), say=say) as app:
         yield app
 
 

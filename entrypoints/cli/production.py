@@ -41,7 +41,8 @@ def run(ctx: click.Context, config: Path, batches: int | None) -> None:
     """
     loaded, directory = load_config(config), config.parent.absolute()
     encoders = [encoder_for(channel, directory) for channel in loaded.channel]
-    with recording(ctx, loaded.database and beside(loaded.database, directory)) as app:
+    configured = None if loaded.database is None else beside(loaded.database, directory)
+    with recording(ctx, configured) as app:
         app.read_model_projector.catch_up()
         before = app.log.head()
         sessions = sessions_for(app, [terms_of(channel, directory) for channel in loaded.channel])
