@@ -96,6 +96,13 @@ class SqlAgenda(Agenda):
             earliest: int | None = connection.scalar(select(func.min(agenda.c.due_at)).where(agenda.c.due_at > after))
         return earliest
 
+    def waiting(self) -> list[AgendaItem]:
+        """See `Agenda.waiting`."""
+        # Sorted here, as in `due`.
+        with self._engine.connect() as connection:
+            waiting = list(map(_item, connection.execute(_ITEMS.where(agenda.c.due_at.is_(None)))))
+        return sorted(waiting, key=lambda item: (item.session_id, item.batch))
+
     def items(self) -> list[AgendaItem]:
         """See `Agenda.items`."""
         with self._engine.connect() as connection:

@@ -146,11 +146,16 @@ def project(ctx: click.Context, follow: bool, as_json: bool) -> None:
             done = project_once(app, advance)
         for recorded in done.recorded:
             tell(recorded)
-        if not done.recorded and not done.paused and not as_json:
+        refused = app.queries.refused()
+        if not (done.recorded or done.paused or refused or as_json):
             out.print("nothing was due")
-    for path, reason in done.paused.items():
-        err.print(f"Error: purging of media root {path} pauses: {reason}", style="bold red", markup=False)
-    if done.paused:
+    complaints = [f"purging of media root {path} pauses: {reason}" for path, reason in done.paused.items()]
+    complaints += [
+        f"channel {one.channel}: the purge of batch {one.batch} is refused: {one.blocked_by}" for one in refused
+    ]
+    for complaint in complaints:
+        err.print(f"Error: {complaint}", style="bold red", markup=False)
+    if complaints:
         sys.exit(Exit.REFUSED)
 
 
