@@ -33,6 +33,17 @@ LINES = {
     "a line is missing": ("DELETE FROM events WHERE position = 4", "log position"),
 }
 
+DATABASES = {
+    "its pages do not fit its schema": (
+        """PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = 'events_by_session';
+        PRAGMA writable_schema = OFF""",
+        "database: *** in database main ***",
+    ),
+    "a guard is missing": ("SELECT 1", "database: the trigger events_are_not_"),
+    "the head is none": ("DELETE FROM log_head", "database: 'SELECT position FROM log_head' finds no row"),
+    "the store has no id": ("DELETE FROM store", "database: 'SELECT store_id FROM store' finds no row"),
+}
+
 FILES = {
     "it is cut off": (lambda path: os.truncate(path, 5000), "database disk image is malformed"),
     "it is a text": (lambda path: path.write_text("no database\n" * 400), "file is not a database"),
@@ -59,7 +70,7 @@ def change(database: Path, statement: str) -> None:
     with closing(sqlite3.connect(database)) as connection:
         for (name,) in connection.execute(GUARDS).fetchall():
             connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(statement)
+        connection.executescript(statement)
         connection.commit()
 
 
@@ -206,6 +217,21 @@ def test_what_recovery_recorded_is_told_also_if_the_log_is_damaged(empty_store: 
         assert store.read(result) == {"recorded": [failed["position"]], "left": []}
     else:
         assert f"{failed['position']}  BatchFailed" in result.stdout
+
+
+@pytest.mark.parametrize("damage", DATABASES)
+def test_a_fault_of_the_database_is_told_as_that_and_at_no_position(sound: Store, tmp_path: Path, damage: str) -> None:
+    """R20: the log has no position 0, and nobody need look for it."""
+    statement, said = DATABASES[damage]
+    store = copy_of(sound, tmp_path)
+    change(tmp_path / "log.db", statement)
+    files = sound.names()
+    result = store.invoke("project")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {said}")
+    assert "position 0" not in result.stderr
+    assert "nothing is deleted on the word of a damaged log" in result.stderr
+    assert sound.names() == files
 
 
 @pytest.mark.parametrize("damage", FILES)
