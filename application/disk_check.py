@@ -114,10 +114,14 @@ class DiskCheck:
 def explained_by(sessions: Iterable[Session]) -> set[str]:
     """The files of a channel that events speak of: kept, being purged, being generated, or left by a failed attempt."""
     explained = needed_by(sessions := list(sessions))
-    for batch in (batch for session in sessions for batch in session.batches.values()):
-        if batch.state is BatchState.FAILED:
-            explained.update(batch.files_left, (present.file for present in batch.present))
-    return explained
+    return explained.union(*(left_by(batch) for session in sessions for batch in session.batches.values()))
+
+
+def left_by(batch: Batch) -> set[str]:
+    """What a failed attempt left behind or found, as its events name it: no orphans, tried again or not."""
+    if batch.state is not BatchState.FAILED:
+        return set()
+    return {*batch.files_left, *(present.file for present in batch.present)}
 
 
 def needed_by(sessions: Iterable[Session]) -> set[str]:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from application.disk_check import left_by
 from application.ports import BatchRecord, EventLog, MediaFiles, Playlists, ReadModels, SessionSummary
 from application.queries import because_of
 from application.sessions import Sessions
@@ -41,9 +42,8 @@ class Explainer:
         channels = filter(is_label, dict.fromkeys(path.split("/")))
         summaries = [one for channel in channels for one in self._read_models.sessions(channel)]
         below = [(file, one) for one in summaries if (file := _in_channel(path, one)) is not None]
-        for file, summary in sorted(below, key=lambda pair: -pair[1].ordinal):
-            if found := self._explained(path, file, summary):
-                return found
+        if found := self._by_sessions(path, below):
+            return found
         if any(self._is_playlist(file, one) for file, one in below):
             return _answer(path, "kept", "a playlist; purges never delete playlists (R8)")
         if any(self._is_there(file, one) for file, one in below):
@@ -54,6 +54,16 @@ class Explainer:
         if name not in {MARKER_FILE, JOURNAL_FILE}:
             return _answer(path, "unknown", "it is not below a channel that the log knows")
         return self._of_root(path, name, [one for one in self._read_models.sessions() if above == one.root.rstrip("/")])
+
+    def _by_sessions(self, path: str, below: list[tuple[str, SessionSummary]]) -> Explanation | None:
+        """What the newest session says of it; an earlier one, if only that has an event that explains it."""
+        orphan: Explanation | None = None
+        for file, summary in sorted(below, key=lambda pair: -pair[1].ordinal):
+            found = self._explained(path, file, summary)
+            if found and found.status != "orphan":
+                return found
+            orphan = orphan or found
+        return orphan
 
     def _explained(self, path: str, file: str, summary: SessionSummary) -> Explanation | None:
         """What this session has to say of the file, if any of its batches ever bore the name."""
@@ -92,8 +102,7 @@ class Explainer:
         if batch.state is BatchState.GENERATING:
             return "generating", f"attempt {batch.attempt} of batch {batch.number} is being generated"
         if batch.state is BatchState.FAILED:
-            status = "orphan" if session.state is SessionState.CLOSED else "generating"
-            return status, f"attempt {batch.attempt} of batch {batch.number} failed: {batch.failure}"
+            return _after_failure(session, batch, file, there=found is not None)
         if found is None:
             return _missing(batch, record)
         if found not in map(identity_of, batch.files):
@@ -161,6 +170,17 @@ def _in_channel(path: str, summary: SessionSummary) -> str | None:
 
 def _answer(path: str, status: str, because: str) -> Explanation:
     return Explanation(file=path, status=status, segment=None, batch=None, because=because)
+
+
+def _after_failure(session: Session, batch: Batch, file: str, *, there: bool) -> tuple[str, str]:
+    failed = f"attempt {batch.attempt} of batch {batch.number} failed: {batch.failure}"
+    if there and file not in left_by(batch):
+        return "orphan", f"{failed}; and it is none of the files that were left then"
+    if session.state is not SessionState.CLOSED:
+        return "generating", failed
+    if not there:
+        return "unknown", f"{failed}; the session is closed, and nothing is there"
+    return "kept", f"{failed}; no purge deletes what it left, and the channel's next session writes over it"
 
 
 def _missing(batch: Batch, record: BatchRecord) -> tuple[str, str]:

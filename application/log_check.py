@@ -56,7 +56,7 @@ class LogCheck:
         head = self._log.head()
         if not self._whole:
             for fault in self._log.storage_faults():
-                raise LogDamaged(0, fault)
+                raise LogDamaged(None, fault)
             self._forget()
             seal = self._seals.load()
             self._read_up_to(seal.size, lambda done: progress(done, head))

@@ -283,6 +283,10 @@ class Agenda(Protocol):
         """When the next item becomes due that is not due at ``after``; None if none has such a time."""
         ...
 
+    def waiting(self) -> list[AgendaItem]:
+        """The items that no time makes due, for they wait for something else; by session and batch."""
+        ...
+
     def items(self) -> list[AgendaItem]:
         """Every item, due or not, by session and batch."""
         ...

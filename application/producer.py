@@ -101,6 +101,7 @@ class Producer:
             Refused: another process produces the channel, or it failed too often in a row.
             LeaseLost: another worker has taken the session over.
             RootUnavailable: the channel's directory cannot be made, or cannot be locked.
+            Refused, RootUnavailable, StoreUnavailable: it was stopped before the end of a batch could be recorded.
 
         """
         session = self._sessions.load(self._session_id)
@@ -124,6 +125,8 @@ class Producer:
                     self._after_failure(session.terms.channel, failed, failure.reason)
             except (Refused, RootUnavailable, StoreUnavailable) as trouble:
                 self._pauses.wait(str(trouble))
+                if self._made is not None and self._stop.is_set():
+                    raise
             else:
                 if completed:
                     made, failed = made + 1, 0

@@ -144,6 +144,11 @@ class Queries:
             for row in sorted(self._plan_of(self._sessions.load(session_id), doubt), key=lambda row: row.batch)
         ]
 
+    def refused(self) -> list[PlanRow]:
+        """The purges on the agenda that were refused and wait for a person, who confirms ``plan_hash`` (R19)."""
+        waiting = {item.session_id for item in self._agenda.waiting()}
+        return [row for row in self.plan(sorted(waiting)) if row.plan_hash] if waiting else []
+
     def planned_sessions(self) -> list[str]:
         """The sessions in which anything is due or will be, in the order in which they were opened.
 

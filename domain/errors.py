@@ -106,16 +106,17 @@ class EventIdConflict(TrailkeepError):
 
 
 class LogDamaged(TrailkeepError):
-    """A recorded event that is missing, altered or not readable.
+    """A recorded event that is missing, altered or not readable; or the same of the database that keeps them all.
 
     Attributes:
-        position: where in the log.
+        position: where in the log; None if it is no event that is damaged, but what keeps or guards or seals them.
         reason: what is wrong with it.
 
     """
 
-    def __init__(self, position: int, reason: str) -> None:
-        super().__init__(f"log position {position}: {reason}; nothing is deleted on the word of a damaged log")
+    def __init__(self, position: int | None, reason: str) -> None:
+        where = "database" if position is None else f"log position {position}"
+        super().__init__(f"{where}: {reason}; nothing is deleted on the word of a damaged log")
         self.position, self.reason = position, reason
 
 

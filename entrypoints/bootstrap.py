@@ -183,7 +183,7 @@ def opened(url: str | None, say: Callable[[str], None] = lambda _: None) -> Iter
         StoreUnavailable: the database cannot be opened.
 
     """
-    url = url or default_url()
+    url = default_url() if url is None else url
     prepare_embedded(url, say)
     app = App(url)
     try:

@@ -19,6 +19,7 @@ from domain.session import Session
 from entrypoints.places import media_root
 from entrypoints.toml_errors import invalid, of_channel
 from media.encoder_settings import RenditionSettings
+from persistence.urls import parse
 
 LONGEST_CONFIG = 2**20
 
@@ -182,6 +183,8 @@ def _threshold(channel: ChannelConfig) -> int:
 
 
 def _check(config: Config) -> None:
+    if config.database is not None:
+        parse(config.database)
     if not config.channel:
         raise Invalid("channel", [], "at least one [[channel]]")
     names = [channel.name for channel in config.channel]

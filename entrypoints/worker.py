@@ -126,6 +126,8 @@ class Worker:
             except LeaseLost as lost:
                 log.warning("another worker has taken the channel over", channel=one.channel, reason=str(lost))
             except (HeldElsewhere, StoreUnavailable) as reason:
+                if self._stopping.is_set() and isinstance(reason, StoreUnavailable):
+                    raise  # it was told to end, and could not in order
                 if str(reason) != said:
                     log.info("standing by", channel=one.channel, reason=str(reason))
                 said = str(reason)

@@ -60,13 +60,13 @@ class SqlSeals(Seals):
         with self._engine.connect() as connection:
             rows = connection.execute(select(seal_row.c.size, seal_row.c.frontier, seal_row.c.root)).all()
         if len(rows) != 1:
-            raise LogDamaged(0, "the seal is missing")
+            raise LogDamaged(None, "the seal is missing")
         size, frontier, root = rows[0]
         if not isinstance(size, int) or not isinstance(frontier, bytes):
-            raise LogDamaged(0, "the seal cannot be read")
+            raise LogDamaged(None, "the seal cannot be read")
         seal = Seal(size, tuple(frontier[at : at + _HASH_BYTES] for at in range(0, len(frontier), _HASH_BYTES)))
         if size < 0 or len(frontier) != _HASH_BYTES * size.bit_count() or merkle.root(seal.frontier) != root:
-            raise LogDamaged(size, f"the seal over the first {size} events does not agree with itself")
+            raise LogDamaged(None, f"the seal over the first {size} events does not agree with itself")
         return seal
 
     def save(self, seal: Seal, root: bytes) -> None:
@@ -107,6 +107,13 @@ class SqlAgenda(Agenda):
         with self._engine.connect() as connection:
             earliest: int | None = connection.scalar(select(func.min(agenda.c.due_at)).where(agenda.c.due_at > after))
         return earliest
+
+    def waiting(self) -> list[AgendaItem]:
+        """See `Agenda.waiting`."""
+        # Sorted here, as in `due`.
+        with self._engine.connect() as connection:
+            waiting = list(map(_item, connection.execute(_ITEMS.where(agenda.c.due_at.is_(None)))))
+        return sorted(waiting, key=lambda item: (item.session_id, item.batch))
 
     def items(self) -> list[AgendaItem]:
         """See `Agenda.items`."""

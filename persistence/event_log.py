@@ -157,7 +157,7 @@ class SqlEventLog(EventLog):
         """See `EventLog.head`."""
         head = self._one("SELECT position FROM log_head")
         if not isinstance(head, int):
-            raise LogDamaged(0, f"the head of the log is {head!r}, which is no position")
+            raise LogDamaged(None, f"the head of the log is {head!r}, which is no position")
         return head
 
     def find(self, event_id: str) -> Recorded | None:
@@ -177,7 +177,7 @@ class SqlEventLog(EventLog):
         """See `EventLog.store_id`."""
         store_id = self._one("SELECT store_id FROM store")
         if not isinstance(store_id, str) or not codec.is_id(store_id):
-            raise LogDamaged(0, f"the store's id is {store_id!r}, which is none")
+            raise LogDamaged(None, f"the store's id is {store_id!r}, which is none")
         return store_id
 
     def _commit(self, written: Sequence[Written], expected_version: int, fence: Fence | None) -> tuple[Recorded, ...]:
@@ -211,7 +211,7 @@ class SqlEventLog(EventLog):
     def _one(self, sql: str) -> Any:
         rows = self._rows(sql)
         if not rows:
-            raise LogDamaged(0, f"{sql!r} finds no row")
+            raise LogDamaged(None, f"{sql!r} finds no row")
         return rows[0][0]
 
 

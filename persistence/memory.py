@@ -196,6 +196,10 @@ class MemoryAgenda(ports.Agenda):
             times = (item.due_at for items in self._items.values() for item in items)
             return min((time for time in times if time is not None and time > after), default=None)
 
+    def waiting(self) -> list[AgendaItem]:
+        """See `Agenda.waiting`."""
+        return [item for item in self.items() if item.due_at is None]
+
     def items(self) -> list[AgendaItem]:
         """See `Agenda.items`."""
         with self._lock:

@@ -76,6 +76,18 @@ def exit_code(error: TrailkeepError) -> Exit:
     return Exit.USAGE if isinstance(error, Invalid) else Exit.ERROR
 
 
+def database_url(ctx: click.Context, configured: str | None = None) -> str:
+    """The database that the user named: on the command line, in the environment, or in a configuration.
+
+    An empty name is one, and refused where it is used: a script's variable that was never set is not the default. An
+    empty environment variable is none, as for all of Trailkeep's.
+    """
+    named: str | None = ctx.find_root().params.get("database")
+    if named is None:
+        named = configured
+    return default_url() if named is None else named
+
+
 def require_database(ctx: click.Context) -> None:
     """Return if the database is there, for a command that has nothing to do in a new one.
 
@@ -85,7 +97,7 @@ def require_database(ctx: click.Context) -> None:
         NotFound: there is no file, or nothing is in it.
 
     """
-    url = ctx.find_root().params.get("database") or default_url()
+    url = database_url(ctx)
     file = file_of(open_engine(url))
     if file and not (file.is_file() and file.stat().st_size):
         raise NotFound("database", url, "a file that holds a log; `trailkeep session open` makes one")
@@ -94,7 +106,7 @@ def require_database(ctx: click.Context) -> None:
 @contextmanager
 def application(ctx: click.Context, configured: str | None = None) -> Iterator[App]:
     """The application over the database that the user named, on the command line or else in a configuration."""
-    with opened(ctx.find_root().params.get("database") or configured, say=say) as app:
+    with opened(database_url(ctx, configured), say=say) as app:
         yield app
 
 
@@ -102,7 +114,8 @@ def application(ctx: click.Context, configured: str | None = None) -> Iterator[A
 def recording(ctx: click.Context, configured: str | None = None) -> Iterator[App]:
     """The application, for a command that records: read models and seal follow, also when it fails half way.
 
-    Nothing is made of a log that is found to be damaged, least of all a seal.
+    Nothing is made of a log that is found to be damaged, least of all a seal. Where they cannot follow, that is told;
+    it is no answer of the command's own: what it recorded is recorded, and a script that read an error would repeat it.
     """
     with application(ctx, configured) as app:
         try:
@@ -110,14 +123,27 @@ def recording(ctx: click.Context, configured: str | None = None) -> Iterator[App
         except LogDamaged:
             raise
         except BaseException:
-            _catch_up(app)
+            _follow(app)
             raise
-        _catch_up(app)
+        _follow(app)
 
 
-def _catch_up(app: App) -> None:
-    app.read_model_projector.catch_up()
-    app.sealer.catch_up()
+def _follow(app: App) -> None:
+    try:
+        app.read_model_projector.catch_up()
+        app.sealer.catch_up()
+    except TrailkeepError as error:
+        err.print(f"Warning: read models and seal do not follow: {error}", style="bold yellow", markup=False)
+
+
+def recorded_since(app: App, position: int) -> list[Recorded]:
+    """What was recorded after a position, up to what is damaged: to be told, also where damage ends the command."""
+    found: list[Recorded] = []
+    with contextlib.suppress(LogDamaged):
+        while page := app.log.read(after=position):
+            found += page
+            position = page[-1].position
+    return found
 
 
 def say(text: str) -> None:

@@ -10,12 +10,13 @@ import click
 from application.generation import Terms
 from application.handlers import Cause
 from application.producer import ACTOR
-from domain.errors import Refused
+from application.recovery import Recovery
+from domain.errors import LogDamaged, Refused
 from domain.events import Recorded
 from domain.lifecycle import SessionState
 from domain.session import Session
 from entrypoints.bootstrap import App
-from entrypoints.cli.common import Channels, Exit, json_option, print_event, print_json, recording, say
+from entrypoints.cli.common import Channels, Exit, json_option, print_event, print_json, recorded_since, recording, say
 from entrypoints.cli.progress import generation_bars, progress
 from entrypoints.cli.render import err, out
 from entrypoints.encoders import encoder_for
@@ -40,7 +41,8 @@ def run(ctx: click.Context, config: Path, batches: int | None) -> None:
     """
     loaded, directory = load_config(config), config.parent.absolute()
     encoders = [encoder_for(channel, directory) for channel in loaded.channel]
-    with recording(ctx, loaded.database and beside(loaded.database, directory)) as app:
+    configured = None if loaded.database is None else beside(loaded.database, directory)
+    with recording(ctx, configured) as app:
         app.read_model_projector.catch_up()
         before = app.log.head()
         sessions = sessions_for(app, [terms_of(channel, directory) for channel in loaded.channel])
@@ -48,11 +50,16 @@ def run(ctx: click.Context, config: Path, batches: int | None) -> None:
             Production(session.session_id, channel.name, producer_settings(channel), encoder)
             for session, channel, encoder in zip(sessions, loaded.channel, encoders, strict=True)
         ]
-        with progress("recovering") as advance:
-            recovery = app.recoverer.recover(advance)
+        channels = Channels(app)
+        try:
+            with progress("recovering") as advance:
+                recovery = app.recoverer.recover(advance)
+        except LogDamaged:
+            for recorded in recorded_since(app, before):
+                out.print(channels.sentence(recorded))
+            raise
         for left in recovery.left:
             say(f"left: {left}")
-        channels = Channels(app)
         with generation_bars({session.session_id: session.terms for session in sessions}) as bars:
 
             def tell(recorded: Recorded) -> None:
@@ -139,11 +146,16 @@ def project(ctx: click.Context, follow: bool, as_json: bool) -> None:
             done = project_once(app, advance)
         for recorded in done.recorded:
             tell(recorded)
-        if not done.recorded and not done.paused and not as_json:
+        refused = app.queries.refused()
+        if not (done.recorded or done.paused or refused or as_json):
             out.print("nothing was due")
-    for path, reason in done.paused.items():
-        err.print(f"Error: purging of media root {path} pauses: {reason}", style="bold red", markup=False)
-    if done.paused:
+    complaints = [f"purging of media root {path} pauses: {reason}" for path, reason in done.paused.items()]
+    complaints += [
+        f"channel {one.channel}: the purge of batch {one.batch} is refused: {one.blocked_by}" for one in refused
+    ]
+    for complaint in complaints:
+        err.print(f"Error: {complaint}", style="bold red", markup=False)
+    if complaints:
         sys.exit(Exit.REFUSED)
 
 
@@ -156,14 +168,24 @@ def recover(ctx: click.Context, as_json: bool) -> None:
     Example: trailkeep recover
     """
     with recording(ctx) as app:
-        with progress("recovering") as advance:
-            done = app.recoverer.recover(advance)
-        if as_json:
-            print_json({"recorded": [one.position for one in done.recorded], "left": done.left})
-            return
-        channels = Channels(app)
-        for recorded in done.recorded:
-            out.print(channels.sentence(recorded))
-        for left in done.left:
-            out.print(f"left: {left}", markup=False)
-        out.print(f"{len(done.recorded)} events recorded" if done.recorded else "nothing was left open", markup=False)
+        before = app.log.head()
+        try:
+            with progress("recovering") as advance:
+                done = app.recoverer.recover(advance)
+        except LogDamaged:
+            if ended := recorded_since(app, before):
+                _tell_recovery(app, Recovery(tuple(ended), ()), as_json)
+            raise
+        _tell_recovery(app, done, as_json)
+
+
+def _tell_recovery(app: App, done: Recovery, as_json: bool) -> None:
+    if as_json:
+        print_json({"recorded": [one.position for one in done.recorded], "left": done.left})
+        return
+    channels = Channels(app)
+    for recorded in done.recorded:
+        out.print(channels.sentence(recorded))
+    for left in done.left:
+        out.print(f"left: {left}", markup=False)
+    out.print(f"{len(done.recorded)} events recorded" if done.recorded else "nothing was left open", markup=False)

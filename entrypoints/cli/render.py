@@ -173,7 +173,8 @@ def _of_purging(event: Event) -> str:
             return f"batch {event.batch}: {event.files} files, {size(event.bytes)}, because {reason(event.because)}"
         case PurgeRefused():
             few = f"only {event.matching} of its files are what was recorded"
-            return f"batch {event.batch}: {few}; nothing was deleted; look, then confirm plan {event.plan}"
+            confirm = f"trailkeep purge --confirm {event.plan}"
+            return f"batch {event.batch}: {few}; nothing was deleted (R19); look, then: {confirm}"
         case SegmentsPurged():
             return f"batch {event.batch}: " + _outcome(event)
         case PurgeFailed():

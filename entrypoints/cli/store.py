@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import click
 
 from domain.errors import LogDamaged, TrailkeepError
-from entrypoints.bootstrap import App, database, default_url
-from entrypoints.cli.common import Exit, application, json_option, print_json
+from entrypoints.bootstrap import App, database
+from entrypoints.cli.common import Exit, application, database_url, json_option, print_json
 from entrypoints.cli.progress import progress
 from entrypoints.cli.reconciliation import reconcile
 from entrypoints.cli.render import out, size
@@ -53,7 +53,7 @@ def upgrade(ctx: click.Context) -> None:
 
     Example: trailkeep db upgrade
     """
-    with database(ctx.find_root().params.get("database") or default_url()) as engine:
+    with database(database_url(ctx)) as engine:
         before = schema.upgrade(engine)
     out.print(f"schema {schema.HEAD}" + ("" if before == schema.HEAD else f", was {before or 'empty'}"), markup=False)
 
@@ -66,7 +66,7 @@ def current(ctx: click.Context, as_json: bool) -> None:
 
     Example: trailkeep db current
     """
-    engine = open_engine(ctx.find_root().params.get("database") or default_url())
+    engine = open_engine(database_url(ctx))
     file = file_of(engine)
     try:
         found = schema.current(engine) if file is None or file.exists() else None
@@ -86,7 +86,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
     Example: trailkeep doctor
     """
-    findings = [*_machine(ctx.find_root().params.get("database") or default_url())]
+    findings = [*_machine(database_url(ctx))]
     try:
         with application(ctx) as app, progress("checking") as advance:
             findings.extend(_store(app, advance))

@@ -87,6 +87,7 @@ CONFIGS: list[Edit] = [
     ("[[channel]]", "[[channel", ("config", "bad.toml", "a readable TOML file")),
     ("[[channel]]", "database = 7\n[[channel]]", ("database", "7", "Expected `str")),
     ("[[channel]]", 'databse = "x"\n[[channel]]', ("databse", "'x'", "there is no such key")),
+    ("[[channel]]", 'database = ""\n[[channel]]', ("database", "''", "a URL of the form sqlite:///")),
     (FRESH, "", ("channel", "it is missing")),
     (FRESH, FRESH + FRESH, ("channel[0].name", "'fresh'", "each channel once")),
     (FRESH, FRESH + FRESH[FRESH.index("[[channel.r") :], ("renditions", "90p", "each rendition once")),
@@ -259,6 +260,42 @@ def test_what_is_refused_at_once_makes_no_database_and_no_directory(
     assert result.exit_code in {2, 4}
     assert result.stderr.startswith(("Error: ", "Usage: "))
     assert list(tmp_path.iterdir()) == [config]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "plan",
+        "project",
+        "verify",
+        "session open news --root media --batch-size 2",
+        "db upgrade",
+        "db current",
+        "doctor",
+    ],
+)
+def test_an_empty_name_of_a_database_is_not_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """R20: a script's variable that was never set; but an empty environment variable is one that is not set."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRAILKEEP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TRAILKEEP_DATABASE_URL", f"sqlite:///{tmp_path}/log.db")
+    result = CliRunner().invoke(main, ["--database", "", *words.split()])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: database: '' is not allowed: it must be a URL of the form sqlite:////path/to/file or "
+        "postgresql://user@host/database\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_environment_variable_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAILKEEP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TRAILKEEP_DATABASE_URL", "")
+    result = CliRunner().invoke(main, ["plan"])
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (tmp_path / "home").iterdir() if path.suffix == ".db"] == ["trailkeep.db"]
 
 
 @pytest.mark.parametrize(

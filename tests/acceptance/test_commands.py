@@ -154,6 +154,23 @@ def test_verify_ends_with_3_when_a_kept_file_is_gone(store: Store) -> None:
 
 
 @pytest.mark.rule("R8")
+def test_what_a_failed_batch_left_is_no_orphan_after_its_session_either(empty_store: Store) -> None:
+    """`explain` says of it what `verify` does: an event names it."""
+    empty_store.open()
+    left, later = map(Path, empty_store.answer("batch", "start", "news")["files"])
+    left.write_text("left")
+    empty_store.answer("batch", "fail", "news", "--reason", "no signal")
+    empty_store.answer("session", "close", "news")
+    found = empty_store.answer("explain", str(left))
+    assert found["status"] == "kept"
+    assert "no signal" in found["because"]
+    assert empty_store.answer("verify")["orphans"] == []
+    later.write_text("later")
+    assert empty_store.answer("explain", str(later))["status"] == "orphan"
+    verified = empty_store.invoke("verify", "--json")
+    assert (verified.exit_code, empty_store.read(verified)["orphans"]) == (3, [str(later)])
+
+
 def test_a_name_that_is_no_text_is_explained_as_verify_tells_it(store: Store) -> None:
     store.produce()
     odd = store.segments / "\udcff.ts"

@@ -10,10 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from application.handlers import Cause
+from application.recovery import OWN_PRODUCER
+from domain.events import Source
 from domain.merkle import leaf_hash
-from entrypoints.bootstrap import App
+from entrypoints.bootstrap import App, opened
 from persistence import schema
-from tests.acceptance.command_line import Store
+from tests.acceptance.command_line import Store, of_type
 
 pytestmark = pytest.mark.rule("R20")
 
@@ -28,6 +31,17 @@ LINES = {
         "log position 4: the line does not have its leaf hash any more",
     ),
     "a line is missing": ("DELETE FROM events WHERE position = 4", "log position"),
+}
+
+DATABASES = {
+    "its pages do not fit its schema": (
+        """PRAGMA writable_schema = ON; DELETE FROM sqlite_master WHERE name = 'events_by_session';
+        PRAGMA writable_schema = OFF""",
+        "database: *** in database main ***",
+    ),
+    "a guard is missing": ("SELECT 1", "database: the trigger events_are_not_"),
+    "the head is none": ("DELETE FROM log_head", "database: 'SELECT position FROM log_head' finds no row"),
+    "the store has no id": ("DELETE FROM store", "database: 'SELECT store_id FROM store' finds no row"),
 }
 
 FILES = {
@@ -56,7 +70,7 @@ def change(database: Path, statement: str) -> None:
     with closing(sqlite3.connect(database)) as connection:
         for (name,) in connection.execute(GUARDS).fetchall():
             connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(statement)
+        connection.executescript(statement)
         connection.commit()
 
 
@@ -153,6 +167,71 @@ def test_the_doctor_compares_the_log_with_its_seal(sound: Store, tmp_path: Path)
     result = store.invoke("doctor")
     assert result.exit_code == 1
     assert "BAD  log lines: seal: the root over the first 7 events is not the one that was sealed" in result.stdout
+
+
+SEALS = {"it does not fit itself": "UPDATE seal SET size = 0", "it is not there": "DELETE FROM seal"}
+
+
+@pytest.mark.parametrize("damage", SEALS)
+def test_what_is_recorded_under_a_damaged_seal_is_told_and_is_done(empty_store: Store, damage: str) -> None:
+    """R20: generation goes on while the log can be appended to, and says each time that the seal is damaged."""
+    store = empty_store
+    store.open("--wrap", "20")
+    store.produce(2)
+    store.sql(SEALS[damage])
+    started = store.invoke("batch", "start", "news", "--json")
+    assert started.exit_code == 0
+    assert store.read(started)["batch"] == 2
+    for file in store.read(started)["files"]:
+        Path(file).write_text(file)
+    completed = store.invoke("batch", "complete", "news", "--json")
+    assert completed.exit_code == 0
+    assert store.read(completed)["position"] == len(store.events())
+    for result in (started, completed):
+        assert "Warning: read models and seal do not follow" in result.stderr
+        assert "nothing is deleted on the word of a damaged log" in result.stderr
+    refused = store.invoke("batch", "complete", "news")
+    assert refused.exit_code == 4, "the command's own answer, whatever the seal"
+    assert "Error: batch: 3 is refused by R20" in refused.stderr
+    files = store.names()
+    for words, code in (("project", 1), ("verify", 3), ("doctor", 1)):
+        assert store.invoke(words).exit_code == code
+    assert store.names() == files
+
+
+@pytest.mark.parametrize("words", ["run", "recover", "recover --json"])
+def test_what_recovery_recorded_is_told_also_if_the_log_is_damaged(empty_store: Store, words: str) -> None:
+    """R20: the batch that a crash left open has failed; the exit code says that this was not all there was to do."""
+    store = empty_store
+    config = str(store.config(2))
+    assert store.invoke("run", config, "--batches", "1").exit_code == 0
+    with opened(store.database) as app:
+        source = Source(label="picture", producer=OWN_PRODUCER)
+        app.generation.start(app.sessions.resolve("news").session_id, source, Cause("producer"))
+    store.sql("UPDATE seal SET size = 0")
+    result = store.invoke(*(("run", config) if words == "run" else words.split()))
+    assert result.exit_code == 1
+    assert "does not agree with itself" in result.stderr
+    [failed] = of_type(store.events(), "BatchFailed")
+    if words == "recover --json":
+        assert store.read(result) == {"recorded": [failed["position"]], "left": []}
+    else:
+        assert f"{failed['position']}  BatchFailed" in result.stdout
+
+
+@pytest.mark.parametrize("damage", DATABASES)
+def test_a_fault_of_the_database_is_told_as_that_and_at_no_position(sound: Store, tmp_path: Path, damage: str) -> None:
+    """R20: the log has no position 0, and nobody need look for it."""
+    statement, said = DATABASES[damage]
+    store = copy_of(sound, tmp_path)
+    change(tmp_path / "log.db", statement)
+    files = sound.names()
+    result = store.invoke("project")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {said}")
+    assert "position 0" not in result.stderr
+    assert "nothing is deleted on the word of a damaged log" in result.stderr
+    assert sound.names() == files
 
 
 @pytest.mark.parametrize("damage", FILES)

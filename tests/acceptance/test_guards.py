@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from domain.errors import FlushFailed
-from tests.acceptance.command_line import Store, names_of, of_type
+from tests.acceptance.command_line import RENDITION, Store, names_of, of_type
 
 SIZE = 4
 
@@ -100,7 +100,7 @@ def test_a_batch_that_is_mostly_gone_is_purged_only_by_its_plan_and_once(store: 
     gone = sorted(store.segments.glob("*.ts"))[: SIZE - 1]
     for path in gone:
         path.unlink()
-    assert store.invoke("project").exit_code == 0
+    assert store.invoke("project").exit_code == 4
     left = due_and_kept() - {path.name for path in gone}
     assert store.names() == left
     [refused] = of_type(store.events(), "PurgeRefused")
@@ -121,6 +121,34 @@ def test_a_batch_that_is_mostly_gone_is_purged_only_by_its_plan_and_once(store: 
     assert purged["data"]["deleted"] == 1
     assert len(purged["data"]["already_absent"]) == SIZE - 1
     assert store.invoke("purge", "--confirm", row["plan_hash"]).exit_code == 1
+
+
+@pytest.mark.rule("R19", "R20")
+def test_project_says_that_a_purge_was_refused_until_somebody_has_confirmed_it(store: Store) -> None:
+    """R19: which, why, and what to do; the exit code is that of a refusal, also where nothing new is recorded."""
+    for path in sorted(store.segments.glob("*.ts"))[: SIZE - 1]:
+        path.unlink()
+    first = store.invoke("project")
+    [refused] = of_type(store.events(), "PurgeRefused")
+    plan = refused["data"]["plan"]
+    again = store.invoke("project")
+    as_json = store.invoke("project", "--json")
+    assert store.events()[-1] == refused
+    for result in (first, again, as_json):
+        assert result.exit_code == 4
+        assert (
+            "Error: channel news: the purge of batch 0 is refused: R19: only 1 of its 4 files are what was recorded; "
+            f"look, then: trailkeep purge --confirm {plan}\n"
+        ) in result.stderr
+        assert "nothing was due" not in result.stdout
+    assert f"look, then: trailkeep purge --confirm {plan}" in " ".join(first.stdout.split())
+    assert as_json.stdout == again.stdout == ""
+    store.produce()
+    assert store.invoke("project").exit_code == 4, "the next batch goes, and the first still waits"
+    assert store.names() == names_of(2, 3, batch_size=SIZE) | {f"{RENDITION}_segment_003.ts"}
+    assert store.invoke("purge", "--confirm", plan).exit_code == 0
+    done = store.invoke("project")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "nothing was due\n", "")
 
 
 @pytest.mark.rule("R18")

@@ -121,6 +121,7 @@ def test_every_item_can_be_told_whenever_it_is_due(agenda: Agenda) -> None:
     items = {session(2): [item(3, None, of=2)], session(1): [item(1, 2**60), item(0, 1)]}
     agenda.replace(items, checkpoint=1)
     assert agenda.items() == [item(0, 1), item(1, 2**60), item(3, None, of=2)]
+    assert agenda.waiting() == [item(3, None, of=2)]
 
 
 def test_the_checkpoint_of_an_agenda_may_stay_and_go_back(agenda: Agenda) -> None:

@@ -3,6 +3,8 @@
 import itertools
 import json
 import logging
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from application.ports import BatchPlan, Deletion, EncodedSegment
 from application.producer import ProducerSettings
 from application.purger import Place
 from application.verify import Level
-from domain.errors import EncoderFailed, Refused, RootSuspect, RootUnavailable
+from domain.errors import EncoderFailed, Refused, RootSuspect, RootUnavailable, StoreUnavailable
 from domain.events import (
     BatchCompleted,
     BatchFailed,
@@ -41,6 +43,7 @@ from tests.acceptance.command_line import Store, of_type
 from tests.builders import OFF
 from tests.integration.media_tree import mounted_tmpfs
 from tests.memory_app import FileEncoder
+from tests.torture.disks import Filesystem, what_is_missing
 
 BALLAST = "ballast"
 PATIENCE_S = 60
@@ -327,6 +330,104 @@ class TestFullDatabase:
         assert (first.batch, first.deleted, len(first.already_absent)) == (0, 0, 2)
         assert (second.batch, second.deleted) == (1, 2)
         assert station.is_whole(2, 3)
+
+
+class TestReadOnlyDatabase:
+    """The disk of the database gives up: ext4 has aborted its journal, and takes nothing until it is mounted anew.
+
+    A plain remount is refused while files are open for writing, so this is what a worker really meets.
+    """
+
+    @pytest.fixture
+    def disk(self, tmp_path: Path) -> Iterator[Filesystem]:
+        if missing := what_is_missing("ext4"):
+            pytest.skip(f"NOT TESTED: a database on an ext4 that became read-only: {missing}")
+        with Filesystem("ext4", tmp_path / "image", tmp_path / "database") as disk:
+            yield disk
+
+    @pytest.mark.rule("R4", "R10", "R14", "R20")
+    def test_a_run_says_why_it_pauses_and_goes_on_after_the_disk_was_mounted_anew(
+        self, tmp_path: Path, disk: Filesystem
+    ) -> None:
+        """R4, R10, R14, R20: nothing acknowledged is lost, and the exit code says that something was left open."""
+        store = Store(tmp_path, f"sqlite:///{disk.mounted / 'log.db'}")
+        config = str(store.config(5))
+        command = store.command("run", config)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert any("SegmentsPurged" in line for line in process.stdout)
+            assert any("BatchStarted" in line for line in process.stdout)
+            abort(disk)
+            why = f"database: '{store.database}' is not available"
+            assert any("generation pauses" in line and why in line for line in process.stderr)
+            there = store.names()
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 1, "what it was at could not be ended in order"
+        assert f"Error: {why}" in said or f"Error: channel news: {why}" in said
+        assert store.names() == there, "without an authorisation nothing goes"
+
+        disk.unmount()
+        disk.mount()
+        events = store.events()
+        authorised = {event["data"]["batch"] for event in of_type(events, "PurgeIssued")}
+        kept = [one["data"] for one in of_type(events, "BatchCompleted") if one["data"]["batch"] not in authorised]
+        assert {file["name"] for batch in kept for file in batch["files"]} <= there
+
+        recovered = store.process("recover")
+        assert recovered.returncode == 0, recovered.stderr
+        assert store.answer("recover") == {"recorded": [], "left": []}
+        assert store.answer("verify", "--level", "identity")["ok"]
+        went_on = store.process("run", config, "--batches", "2")
+        assert went_on.returncode == 0, went_on.stderr
+        completed = [event["data"]["batch"] for event in of_type(store.events(), "BatchCompleted")]
+        assert completed == list(range(len(of_type(events, "BatchCompleted")) + 2))
+        assert store.answer("verify", "--level", "identity")["ok"]
+
+    @pytest.mark.rule("R10", "R20")
+    def test_without_a_durable_authorisation_nothing_goes(
+        self, tmp_path: Path, disk: Filesystem, media: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """R10, R20: the projectors say why they pause, and a stop says that it was not in order."""
+        with opened(f"sqlite:///{disk.mounted / 'log.db'}") as app:
+            station = Station(app, media)
+            issue, begun, pauses = app.purger.issue, threading.Event(), threading.Barrier(2, stop_this_process)
+
+            def issue_on_a_disk_that_gave_up(session_id: str, batch: int) -> Recorded:
+                if not begun.is_set():
+                    abort(disk)
+                    begun.set()
+                return issue(session_id, batch)
+
+            def both_said() -> None:
+                pauses.wait(PATIENCE_S)
+
+            monkeypatch.setattr(app.purger, "issue", issue_on_a_disk_that_gave_up)
+            station.encoder.before[3] = lambda: begun.wait(PATIENCE_S)
+            station.reactions["the projectors pause"] = both_said
+            station.reactions["generation pauses"] = both_said
+            with pytest.raises(StoreUnavailable, match="is not available"):
+                station.run(4)
+            assert station.events(PurgeIssued) == []
+            assert {f"v_segment_00{number}.ts" for number in range(6)} <= set(station.names())
+        disk.unmount()
+        disk.mount()
+        with opened(f"sqlite:///{disk.mounted / 'log.db'}") as app:
+            recovered = app.recoverer.recover()
+            kinds = [type(one.event) for one in recovered.recorded]
+            assert kinds.index(PurgeIssued) < kinds.index(SegmentsPurged)
+            assert app.verifier.verify(Level.IDENTITY).ok
+
+
+def abort(disk: Filesystem) -> None:
+    """As a failing disk does it: the kernel gives the journal up, whatever is open."""
+    subprocess.run(["mount", "-o", "remount,abort", str(disk.mounted)], check=True)
+
+
+def stop_this_process() -> None:
+    """As an operator does."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_one_full_disk_for_both_is_gone_on_with_when_there_is_space(media: Path) -> None:

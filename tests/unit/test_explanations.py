@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from application.explanations import Explanation
+from application.verify import Level
 from domain.events import Availability, Disposition, Policy
 from tests.builders import STORE_ID
 from tests.memory_app import TESTER, App, Channel, Store
@@ -70,9 +71,42 @@ def test_a_file_of_a_running_or_failed_batch_is_being_generated(channel: Channel
     channel.fail("no signal")
     found = explain(channel, path)
     assert (found.status, found.because) == ("generating", "attempt 1 of batch 0 failed: no signal")
-    channel.app.generation.close(channel.id, "the end", Disposition.KEEP, TESTER)
-    found = explain(channel, path)
-    assert (found.status, found.because) == ("orphan", "attempt 1 of batch 0 failed: no signal")
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_failed_attempt_explains_what_it_left_and_nothing_else(channel: Channel, closed: bool) -> None:
+    """No more and no less than `verify` does, whether the batch is tried again or not."""
+    channel.open()
+    channel.start()
+    left, later = channel.write(2)
+    later.unlink()
+    channel.fail("no signal")
+    if closed:
+        channel.app.generation.close(channel.id, "the end", Disposition.KEEP, TESTER)
+    assert explain(channel, later).status == ("unknown" if closed else "generating")
+    later.write_bytes(b"later")
+    found = explain(channel, left)
+    assert found.status == ("kept" if closed else "generating")
+    assert found.because.startswith("attempt 1 of batch 0 failed: no signal")
+    found = explain(channel, later)
+    assert (found.status, "none of the files that were left then" in found.because) == ("orphan", True)
+    assert channel.app.verifier.verify(Level.IDENTITY).orphans == (str(later),)
+
+
+def test_what_an_earlier_session_left_is_explained_under_the_names_of_a_later_one(channel: Channel) -> None:
+    """As `verify` does, which looks at all sessions of the directory."""
+    channel.open()
+    channel.start()
+    path = channel.write(1)[0]
+    channel.fail("no signal")
+    channel.app.generation.close(channel.id, "the end", Disposition.PURGE, TESTER)
+    channel.open()
+    channel.generate(3)
+    channel.app.project()
+    assert explain(channel, path).status == "purged"
+    path.write_bytes(b"back")
+    assert explain(channel, path).status == "kept"
+    assert channel.app.verifier.verify(Level.IDENTITY).orphans == ()
 
 
 @pytest.mark.rule("R10")

@@ -529,6 +529,22 @@ class TestOutages:
         store.log = log
         return App(store, disk, playlists)
 
+    @pytest.mark.rule("R20")
+    @pytest.mark.parametrize("event", [BatchCompleted, BatchFailed])
+    def test_a_stop_before_the_end_of_a_batch_could_be_recorded_is_not_one_in_order(
+        self, channel: Channel, log: MoodyLog, event: type[Event]
+    ) -> None:
+        """R20: it says why, and recovery ends the batch."""
+        channel.open()
+        studio = Studio(channel, FileEncoder(1 if event is BatchFailed else None))
+        log.refused = event
+        studio.signal.then = [lambda: None, lambda: setattr(studio.stop, "asked", True)]
+        with pytest.raises(StoreUnavailable, match="database or disk is full"):
+            studio.run()
+        log.refused = None
+        channel.app.recoverer.recover()
+        assert failures(channel) == [CRASH]
+
     def test_a_full_disk_is_recorded_once_waited_for_and_no_failure_to_count(
         self, channel: Channel, disk: MoodyRoots
     ) -> None:
