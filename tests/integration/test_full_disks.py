@@ -392,18 +392,18 @@ class TestReadOnlyDatabase:
         """R10, R20: the projectors say why they pause, and a stop says that it was not in order."""
         with opened(f"sqlite:///{disk.mounted / 'log.db'}") as app:
             station = Station(app, media)
-            issue, begun, pauses = app.purger.issue, threading.Event(), threading.Barrier(2, stop_this_process)
+            issue, begun, pauses = app.purger.issue_each, threading.Event(), threading.Barrier(2, stop_this_process)
 
-            def issue_on_a_disk_that_gave_up(session_id: str, batch: int) -> Recorded:
+            def issue_on_a_disk_that_gave_up(root: MediaRoot, places: Sequence[Place]) -> list[Recorded | Refused]:
                 if not begun.is_set():
                     abort(disk)
                     begun.set()
-                return issue(session_id, batch)
+                return issue(root, places)
 
             def both_said() -> None:
                 pauses.wait(PATIENCE_S)
 
-            monkeypatch.setattr(app.purger, "issue", issue_on_a_disk_that_gave_up)
+            monkeypatch.setattr(app.purger, "issue_each", issue_on_a_disk_that_gave_up)
             station.encoder.before[3] = lambda: begun.wait(PATIENCE_S)
             station.reactions["the projectors pause"] = both_said
             station.reactions["generation pauses"] = both_said
