@@ -135,8 +135,8 @@ class ChannelDirectories:
         return self._channel
 
     def rendition(self, name: str) -> int:
-        """The directory of one of its renditions. Errors as `open_beneath`."""
-        return self.inner(name)
+        """The directory of one of its renditions. Errors as `open_beneath`; `Invalid` if none can have that name."""
+        return self.inner(check_label("rendition", name))
 
     def inner(self, path: str) -> int:
         """The directory at a path below it, empty for its own. Errors as `open_beneath`, for each part of the path."""

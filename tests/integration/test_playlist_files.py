@@ -108,6 +108,13 @@ def test_which_playlists_are_there_can_be_asked(root: Path) -> None:
         playlists.find(*asked)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "..", "a/b", ""])
+def test_a_rendition_that_no_directory_can_be_named_after_is_refused(root: Path, name: str) -> None:
+    """It may come from a line of the log that somebody has rewritten."""
+    with pytest.raises(Invalid, match="rendition"):
+        playlists.find(str(root), "news", (name,))
+
+
 def test_what_is_listed_can_be_asked(root: Path) -> None:
     assert playlists.listed(str(root), CHANNEL, "v1") is None
     assert playlists.listed(str(root), CHANNEL, "v3") is None
