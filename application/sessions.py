@@ -8,9 +8,10 @@ from typing import NamedTuple
 from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound, StoreUnavailable
-from domain.events import Recorded
+from domain.events import Recorded, SessionOpened
 from domain.lifecycle import SessionState
 from domain.session import Folding, Session, evolve
+from domain.soundness import unsound_terms
 
 SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -207,9 +208,10 @@ def fold(session: Session, recorded: Recorded) -> Session:
     """`evolve`, for events that come from a disk.
 
     Raises:
-        LogDamaged: the event does not follow from those before it.
+        LogDamaged: the event does not follow from those before it, or opens a session that nobody could have opened.
 
     """
+    _check_terms(recorded)
     try:
         return evolve(session, recorded)
     except (LookupError, AssertionError) as error:
@@ -218,10 +220,17 @@ def fold(session: Session, recorded: Recorded) -> Session:
 
 def fold_in(folding: Folding, recorded: Recorded) -> None:
     """As `fold`, in place; what does not follow changes nothing."""
+    _check_terms(recorded)
     try:
         folding.add(recorded)
     except (LookupError, AssertionError) as error:
         raise _does_not_follow(recorded) from error
+
+
+def _check_terms(recorded: Recorded) -> None:
+    """All names on the disk come from the terms: with others nothing is begun, rather than given up half way."""
+    if isinstance(recorded.event, SessionOpened) and (fault := unsound_terms(recorded.event)):
+        raise LogDamaged(recorded.position, fault)
 
 
 def _does_not_follow(recorded: Recorded) -> LogDamaged:

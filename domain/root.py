@@ -4,10 +4,23 @@ from collections.abc import Sequence
 
 import msgspec
 
+from domain.errors import Invalid
 from domain.events import LossAccepted, LostEvent, MediaRoot, Recorded, RootSuspected, RootTrusted, Suspicion
 
 AT_ONCE = 1000
 """How many lost events one LossAccepted names: it is one line of the log."""
+
+
+def check_path(path: str) -> str:
+    """Return ``path`` if it can be that of a media root.
+
+    Raises:
+        Invalid: it is not absolute, or holds what a line of text or a system call cannot.
+
+    """
+    if not path.startswith("/") or not path.isprintable():
+        raise Invalid("media_root", path, "an absolute path of printable characters")
+    return path
 
 
 class Root(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ its hash can still be read.
 
 from domain.errors import Invalid
 from domain.events import BatchCompleted, BatchStarted, Event, SessionOpened
+from domain.root import check_path
 from domain.segments import batch_numbers, check_label, check_naming, expected_files
 from domain.session import Session
 from domain.terms import MAX_BATCH_SIZE
@@ -15,7 +16,7 @@ def unsound(session: Session, event: Event) -> str | None:
     """What no decision could have led to; None for an event that may well follow."""
     match event:
         case SessionOpened():
-            return _terms(event)
+            return unsound_terms(event)
         case BatchStarted() if session.opened:
             numbers = batch_numbers(session.next_batch, session.terms.batch_size)
             if (event.batch, event.first_segment, event.last_segment) != (session.next_batch, numbers[0], numbers[-1]):
@@ -25,13 +26,16 @@ def unsound(session: Session, event: Event) -> str | None:
     return None
 
 
-def _terms(event: SessionOpened) -> str | None:
+def unsound_terms(event: SessionOpened) -> str | None:
+    """What no session can have been opened with; None for terms that one can live by."""
     try:
-        for label in (event.channel, *event.renditions):
-            check_label("SessionOpened", label)
+        check_label("channel", event.channel)
+        for rendition in event.renditions:
+            check_label("rendition", rendition)
         check_naming(event.naming)
+        check_path(event.media_root.path)
     except Invalid as invalid:
-        return str(invalid)
+        return f"SessionOpened: {invalid}"
     if not 1 <= event.batch_size <= MAX_BATCH_SIZE or event.segment_ms < 1 or not event.renditions:
         return "SessionOpened has terms that no session can be opened with"
     return None

@@ -12,8 +12,15 @@ from pathlib import Path
 from typing import Self
 
 from domain.errors import Invalid, Refused, RootSuspect
+from domain.root import check_path
 from domain.segments import check_label
 from media.durable import errno_name, flush, is_passing, suspecting, unavailable
+
+DEEPEST = 50
+"""Segments lie one directory deep; each level of what somebody else put there costs a descriptor and a frame."""
+
+LONGEST = 255
+"""Bytes of one name (NAME_MAX)."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _IN_THE_PLACE = {
@@ -30,8 +37,9 @@ def split_file(file: str) -> tuple[str, str]:
 
     """
     rendition, _, name = file.partition("/")
-    if {rendition, name} & {"", ".", ".."} or "/" in name or not file.isprintable():
-        raise Invalid("file", file, "RENDITION/NAME: two names of printable characters, neither of them '.' or '..'")
+    if not file.isprintable() or not all(_is_name(one) and len(one.encode()) <= LONGEST for one in (rendition, name)):
+        rule = f"RENDITION/NAME: two names of printable characters, at most {LONGEST} bytes each, neither '.' nor '..'"
+        raise Invalid("file", file, rule)
     return rendition, name
 
 
@@ -39,10 +47,12 @@ def split_path(file: str) -> tuple[str, str]:
     """Directory and name of a file that is anywhere below its channel's directory, and given relative to that.
 
     Raises:
-        Invalid: a part of it is hidden, or not a name.
+        Invalid: a part of it is hidden, or not a name, or it is deeper than `DEEPEST`.
 
     """
     directory, _, name = file.rpartition("/")
+    if file.count("/") > DEEPEST:
+        raise Invalid("file", file, f"a path of at most {DEEPEST} directories below the channel's")
     if any(not part or part.startswith(".") for part in file.split("/")) or not file.isprintable():
         raise Invalid("file", file, "a path below the channel's directory, of printable names without a leading dot")
     return directory, name
@@ -55,9 +65,12 @@ def open_beneath(parent: int, name: str) -> int:
     is to tell the two apart (R17), would still be there.
 
     Raises:
+        Invalid: it is no name of an entry, and would lead elsewhere or nowhere.
         OSError: it is missing or not accessible; ENOTDIR if it is a link or a file, EXDEV if it is a mount point.
 
     """
+    if not _is_name(name):
+        raise Invalid("directory", name, "one name, without a slash or a zero byte, and neither '.' nor '..'")
     descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     if os.fstat(descriptor).st_dev != os.fstat(parent).st_dev:
         os.close(descriptor)
@@ -75,7 +88,7 @@ def opened_root(root: str) -> Iterator[int]:
         RootUnavailable: it cannot be opened now.
 
     """
-    _check_path(root)
+    check_path(root)
     with suspecting(root, "its directory cannot be opened"):
         try:
             descriptor = os.open(root, _DIRECTORY)
@@ -95,7 +108,7 @@ def make_root(root: str) -> None:
         RootUnavailable: it cannot be made.
 
     """
-    _check_path(root)
+    check_path(root)
     missing, path = [], Path(root)
     with suspecting(root, "its directory cannot be made"):
         while not path.exists() and not path.is_symlink():
@@ -107,9 +120,9 @@ def make_root(root: str) -> None:
                 flush(parent, root, str(path.parent))
 
 
-def _check_path(root: str) -> None:
-    if not Path(root).is_absolute() or not root.isprintable():
-        raise Invalid("media_root", root, "an absolute path of printable characters")
+def _is_name(name: str) -> bool:
+    """Whether this can name an entry of a directory, and leads nowhere else."""
+    return name not in {"", ".", ".."} and "/" not in name and "\0" not in name
 
 
 class ChannelDirectories:
@@ -135,7 +148,13 @@ class ChannelDirectories:
         return self._channel
 
     def rendition(self, name: str) -> int:
-        """The directory of one of its renditions. Errors as `open_beneath`; `Invalid` if none can have that name."""
+        """The directory of one of its renditions.
+
+        Raises:
+            Invalid: none can have the name.
+            OSError: as `open_beneath`.
+
+        """
         return self.inner(check_label("rendition", name))
 
     def inner(self, path: str) -> int:

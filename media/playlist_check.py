@@ -51,7 +51,7 @@ def shown(root: str, channel: str) -> dict[str, Shown]:
             names = sorted(os.listdir(top))
         for name in names:
             with suppress(OSError):
-                directory = directories.rendition(name)
+                directory = directories.inner(name)  # anybody may have made it
                 text = read_playlist(root, directory, f"{channel}/{name}", media_playlist_name(name))
                 if text is not None:
                     listing = parse_media(text)

@@ -13,12 +13,9 @@ from domain.segments import check_label
 from media import locks, marker_file, space
 from media.comparison import compare, identity
 from media.deletion import delete, removable, remove
-from media.directories import ChannelDirectories, open_beneath, split_file
+from media.directories import DEEPEST, ChannelDirectories, open_beneath, split_file
 from media.durable import errno_name, flush, is_passing, open_to_read, suspecting, unavailable
 from media.playlist_text import PLAYLIST_SUFFIX
-
-DEEPEST = 50
-"""Segments lie one directory deep; each level of what somebody else put there costs a descriptor and a frame."""
 
 
 class SegmentRoots(MediaFiles):

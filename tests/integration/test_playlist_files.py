@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from application.ports import MediaPlaylist, PlaylistSegment
 from domain.errors import Invalid, RootSuspect, RootUnavailable
+from media.directories import open_beneath, opened_root
 from media.playlist import MASTER_PLAYLIST, PlaylistFiles
 from media.playlist_text import parse_media
 from media.segment_root import SegmentRoots
@@ -403,3 +404,31 @@ def test_names_that_are_none_are_refused_before_anything_is_written(root: Path, 
     with pytest.raises(Invalid, match=r"(rendition|file): .* is not allowed"):
         publish(root, window, odd)
     assert playlists.listed(str(root), CHANNEL, "v1") is None
+
+
+@pytest.mark.rule("R20")
+@pytest.mark.parametrize(
+    "rendition",
+    ["\0", "a\0b", "", ".", "..", "../sport", "/etc", "x" * 64, "a/" * 2100 + "x"],
+    ids=lambda one: repr(one)[:12],
+)
+def test_a_rendition_that_can_be_none_is_refused_wherever_it_is_asked_for(root: Path, rendition: str) -> None:
+    """R20: no directory is opened by its name, here or elsewhere."""
+    window, odd = a_window(range(1)), replace(a_window(range(1)), rendition=rendition)
+    for ask in (
+        lambda: playlists.listed(str(root), CHANNEL, rendition),
+        lambda: playlists.find(str(root), CHANNEL, ["v1", rendition]),
+        lambda: playlists.differences(str(root), CHANNEL, [window], [rendition]),
+        lambda: playlists.differences(str(root), CHANNEL, [replace(odd, segments=())], []),
+        lambda: playlists.publish(str(root), CHANNEL, [window], [odd]),
+    ):
+        with pytest.raises(Invalid, match=r"rendition: .* is not allowed: 1 to 63 letters"):
+            ask()
+    assert playlists.listed(str(root), CHANNEL, "v1") is None
+
+
+@pytest.mark.rule("R20")
+@pytest.mark.parametrize("name", ["", ".", "..", "../sport", "/", "v1/x", "\0", "v1\0"])
+def test_a_directory_is_opened_by_one_name_alone(root: Path, name: str) -> None:
+    with opened_root(str(root)) as parent, pytest.raises(Invalid, match=r"directory: .* is not allowed: one name"):
+        open_beneath(parent, name)

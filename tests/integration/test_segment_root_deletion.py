@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from application.ports import Deletion
 from domain.errors import Invalid, RootSuspect, RootUnavailable
 from domain.events import FileIdentity, RemainingFile
-from media.segment_root import SegmentRoots
+from media.segment_root import DEEPEST, SegmentRoots
 from tests.integration.media_tree import (
     CHANGES,
     CHANNEL,
@@ -183,12 +183,32 @@ def test_a_disk_mounted_below_the_root_is_not_the_roots(tmp_path: Path) -> None:
 @pytest.mark.rule("R20")
 @pytest.mark.parametrize(
     "file",
-    ["", "x.ts", "v1/", "/x.ts", "v1/..", "../x.ts", "v1/a/b.ts", "v1//x.ts", "v1/x\n.ts", "v1/x\0.ts", "/etc/x"],
+    [
+        *("", "x.ts", "v1/", "/x.ts", "v1/..", "../x.ts", "v1/a/b.ts", "v1//x.ts", "v1/x\n.ts", "v1/x\0.ts", "/etc/x"),
+        *("v1/" + "x" * 256, "x" * 256 + "/x.ts", "v1/" + "\u00e9" * 128),
+    ],
+    ids=lambda file: repr(file)[:12],
 )
 def test_a_file_that_is_not_rendition_and_name_is_refused_before_anything_goes(tmp_path: Path, file: str) -> None:
     identity = a_file(tmp_path)
     with pytest.raises(Invalid, match=r"file: .* is not allowed: RENDITION/NAME"):
         delete(tmp_path, identity, replace(identity, file=file))
+    assert names(tmp_path) == ["v1_segment_000.ts"]
+
+
+@pytest.mark.rule("R20")
+@pytest.mark.parametrize(
+    "file",
+    ["v1/x\0.ts", "v1/../x.ts", "v1/.x", "/x.ts", "v1/" * (DEEPEST + 1) + "x.ts", "a/" * 2100 + "x"],
+    ids=lambda file: repr(file)[:12],
+)
+def test_an_orphan_whose_path_is_none_is_refused_before_anything_goes(tmp_path: Path, file: str) -> None:
+    """R20: a recorded path of any length."""
+    identity = a_file(tmp_path)
+    odd = replace(identity, file=file)
+    with pytest.raises(Invalid, match=r"file: .* is not allowed: a path"):
+        SegmentRoots().remove(str(tmp_path), CHANNEL, [identity, odd])
+    assert SegmentRoots().removable(str(tmp_path), CHANNEL, [odd, identity]) == (identity,)
     assert names(tmp_path) == ["v1_segment_000.ts"]
 
 

@@ -1,6 +1,7 @@
 """Sessions as the log tells them: replayed, found by channel, and seen from one another."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,9 +9,9 @@ from application.sessions import Sessions, fold
 from domain.batch import Moment
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound
-from domain.events import Disposition, Recorded, SegmentsPurged
+from domain.events import Disposition, MediaRoot, Naming, Recorded, SegmentsPurged
 from domain.session import Session, replay
-from tests.builders import OFF, a_completed_batch, a_session, an_id, happened, recorded, terms
+from tests.builders import OFF, a_completed_batch, a_session, an_id, envelope, happened, recorded, terms
 from tests.memory_app import TESTER, App, Channel, Store
 
 
@@ -192,6 +193,33 @@ class TestFolding:
             fold(session, recorded(session, a_completed_batch(), position=9))
         assert error.value.position == 9
         assert "BatchCompleted does not follow" in str(error.value)
+
+    @pytest.mark.rule("R15", "R20")
+    @pytest.mark.parametrize(
+        ("field", "value", "fields"),
+        [
+            ("rendition", "a\0b", {"renditions": ("v", "a\0b")}),
+            ("rendition", "..", {"renditions": ("..",)}),
+            ("channel", "../news", {"channel": "../news"}),
+            ("media_root", "/srv\0", {"media_root": MediaRoot(path="/srv\0", root_id=an_id(0))}),
+            ("naming.pattern", "{rendition}%d\0", {"naming": Naming(pattern="{rendition}%d\0", wrap=0)}),
+        ],
+        ids=repr,
+    )
+    def test_names_that_nobody_could_have_opened_a_session_with_are_damage(
+        self, channel: Channel, field: str, value: str, fields: dict[str, Any]
+    ) -> None:
+        """R15, R20: before anything is made of them: each leads somewhere else, or ends a system call with a fault."""
+        log, sessions = channel.app.log, channel.app.sessions
+        log.append([envelope(terms(**fields), session_id=an_id(7))], expected_version=0)
+        for read in (sessions.load, lambda session_id: list(sessions.steps(session_id))):
+            with pytest.raises(LogDamaged) as error:
+                read(an_id(7))
+            assert error.value.position == log.head()
+            assert error.value.reason.startswith(f"SessionOpened: {field}: {value!r} is not allowed: ")
+        with pytest.raises(LogDamaged):
+            channel.app.project()
+        assert log.head() == 1
 
     def test_a_purge_without_a_batch_is_damage(self) -> None:
         session = a_session()

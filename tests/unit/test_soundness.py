@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from domain.events import BatchCompleted, BatchStarted, Event, Naming
+from domain.events import BatchCompleted, BatchStarted, Event, MediaRoot, Naming
 from domain.segments import DEFAULT_PATTERN
 from domain.session import Session
 from domain.soundness import unsound
@@ -58,6 +58,8 @@ def test_what_decisions_lead_to_is_sound(session: Session, event: Event) -> None
         {"naming": Naming(pattern="{rendition}", wrap=0)},
         {"naming": Naming(pattern=DEFAULT_PATTERN, wrap=-1)},
         {"naming": Naming(pattern=DEFAULT_PATTERN, wrap=0, offset=-5)},
+        {"media_root": MediaRoot(path="srv/hls", root_id=an_id(0))},
+        {"media_root": MediaRoot(path="/srv\0hls", root_id=an_id(0))},
     ],
     ids=str,
 )
