@@ -95,7 +95,7 @@ def the_life_of(number: int, events: Sequence[Event]) -> list[Envelope]:
 
 
 def _life() -> Iterator[Event]:
-    yield terms(channel="Nachrichten 新闻")
+    yield terms(channel="nachrichten")
     files = [(a_segment_file(batch * 2), a_segment_file(batch * 2 + 1)) for batch in range(3)]
     stranger = FileIdentity(file="v/v_segment_000.ts", size=2**40, mtime_ns=2**62, inode=2**64 - 1)
     for batch in range(3):
