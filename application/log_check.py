@@ -106,7 +106,7 @@ class LogCheck:
                 raise LogDamaged(self._size + 1, "the event is missing")
             for position, line in enumerate(lines, self._size + 1):
                 if line.position != position:
-                    raise LogDamaged(position, missing(line))
+                    raise LogDamaged(position, missing(line.position))
                 if fault := self._log.fault_of(line):
                     raise LogDamaged(position, fault)
             leaves = (line.leaf_hash for line in lines)
@@ -120,9 +120,9 @@ class LogCheck:
             raise LogDamaged(beyond[0].position, beyond_the_head(self._log.head()))
 
 
-def missing(found: LogLine) -> str:
-    """What to say of a position that has no line, where the next one is ``found``."""
-    return f"missing; the next event is at {found.position}"
+def missing(found: int) -> str:
+    """What to say of a position that has no line, where the next one is at ``found``."""
+    return f"missing; the next event is at {found}"
 
 
 def other_root(size: int) -> str:

@@ -46,6 +46,24 @@ class LogLine(msgspec.Struct, frozen=True):
     version: int
 
 
+class Share(msgspec.Struct, frozen=True):
+    """One of ``of`` shares of a log, counted from 0. Each session is in one of them."""
+
+    number: int
+    of: int
+
+    def has(self, session: bytes) -> bool:
+        """Whether the session with an id of these 16 bytes is in it."""
+        return session[-1] % self.of == self.number
+
+
+class OtherLine(msgspec.Struct, frozen=True):
+    """What is told of a stored line to who reads another share: that it is there, and the hash beside it."""
+
+    position: int
+    leaf_hash: bytes
+
+
 class Fence(msgspec.Struct, frozen=True):
     """What must hold in the transaction that records an outcome: the resource's lease still has this epoch."""
 
@@ -116,6 +134,10 @@ class EventLog(Protocol):
 
     def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
         """As `read`, but as stored: nothing is parsed or checked."""
+        ...
+
+    def read_share(self, share: Share, *, after: int = 0, limit: int = 1000) -> list[LogLine | OtherLine]:
+        """As `read_lines`; lines of sessions outside the share are only counted. A damaged line is in every share."""
         ...
 
     def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:

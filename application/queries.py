@@ -100,7 +100,7 @@ class Queries:
         while page := self._log.read_lines(after=after, limit=PAGE):
             for line in page:
                 if line.position != after + 1:
-                    raise LogDamaged(after + 1, missing(line))
+                    raise LogDamaged(after + 1, missing(line.position))
                 if fault := self._log.fault_of(line):
                     raise LogDamaged(line.position, fault)
                 yield line

@@ -6,6 +6,7 @@ kept now and not what ever was.
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby, takewhile
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,14 +21,22 @@ LOOKS = 5
 """How often a row that differs is compared again while projectors are at work."""
 
 
+class Compared(NamedTuple):
+    """What came of comparing the rows of some sessions: those that are left, which differ, and how many there were."""
+
+    rows: Rows
+    doubtful: dict[str, set[int]]
+    sizes: dict[str, int]
+
+
 class ReadModelCheck:
     """Compares the rows at the checkpoint that they had when it began; what differs then is looked at again."""
 
-    def __init__(self, log: EventLog, read_models: ReadModels) -> None:
+    def __init__(self, log: EventLog, read_models: ReadModels, checkpoint: int | None = None) -> None:
         self._log, self._read_models = log, read_models
-        self._checkpoint, self._unreadable = 0, ""
+        self.checkpoint, self._unreadable = checkpoint or 0, ""
         try:
-            self._checkpoint = read_models.checkpoint()
+            self.checkpoint = read_models.checkpoint() if checkpoint is None else checkpoint
         except ReadModelsDamaged as damaged:
             self._unreadable = damaged.reason
         self._rows, self._heard = Rows(None), 0
@@ -36,7 +45,7 @@ class ReadModelCheck:
 
     def hear(self, recorded: Recorded) -> None:
         """Take one more event of the log, in order."""
-        if recorded.position > self._checkpoint:
+        if recorded.position > self.checkpoint:
             return
         try:
             self._rows.apply(recorded)
@@ -46,13 +55,23 @@ class ReadModelCheck:
         if self._heard % PAGE == 0:
             self._compare(self._rows.drop_purged())
 
+    def compared(self) -> Compared:
+        """What came of the events that were heard: for another one to go on with."""
+        return Compared(self._rows, self._doubtful, self._sizes)
+
+    def absorb(self, other: Compared) -> None:
+        """Go on with what came of the events of other sessions, at the same checkpoint."""
+        self._rows.absorb(other.rows)
+        self._doubtful |= other.doubtful
+        self._sizes |= other.sizes
+
     def faults(self, whole: WholeLog) -> Iterator[str]:
         """What is wrong with the rows, each a sentence. The log was read to its end."""
         if self._unreadable:
             yield self._unreadable
             return
-        if self._checkpoint > whole.end:
-            yield f"checkpoint of the read models: {self._checkpoint} is beyond the head of the log, {whole.end}"
+        if self.checkpoint > whole.end:
+            yield f"checkpoint of the read models: {self.checkpoint} is beyond the head of the log, {whole.end}"
             return
         self._compare(self._rows.batches())
         told = {row.session_id: row for row in self._rows.sessions()}

@@ -50,6 +50,12 @@ class Rows:
         self._purged.clear()
         return [row for row in purged if row is not None]
 
+    def absorb(self, others: "Rows") -> None:
+        """Take the rows of other sessions in."""
+        self._sessions |= others._sessions
+        self._batches |= others._batches
+        self._purged += others._purged
+
     def prefetch(self, page: Iterable[Recorded]) -> None:
         """Read the rows that a page touches, all at once: one by one they cost more than all the rest."""
         if self._read_models is None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -14,6 +15,7 @@ from application.journal import IntentJournal
 from application.log_check import LogCheck
 from application.losses import Losses
 from application.orphans import OrphanRemover
+from application.ports import Share
 from application.publisher import Publisher
 from application.purger import Purger
 from application.queries import Queries
@@ -25,11 +27,12 @@ from application.roots import Roots
 from application.sealer import Sealer
 from application.seen import Seen
 from application.sessions import Sessions
-from application.verify import Verifier
+from application.verify import Part, Verifier
 from application.witnesses import Witnesses
 from domain.errors import StoreUnavailable
 from entrypoints.heartbeat import beating
 from entrypoints.places import DATABASE_FILE, home, lease_seconds
+from entrypoints.readers import Processes
 from entrypoints.world import Lives, SystemClock, Uuids, host_name, worker_name
 from media.journal_file import JournalFiles
 from media.playlist import PlaylistFiles
@@ -161,12 +164,18 @@ class App:
             self.clock,
             time.sleep,
             self.snapshots,
+            Processes(partial(_read_share, url), self.log.storage_faults),
         )
 
     def close(self) -> None:
         """Give the database back."""
         self.signal.close()
         self.engine.dispose()
+
+
+def _read_share(url: str, share: Share, end: int, checkpoint: int) -> Part:
+    with opened(url) as app:
+        return app.verifier.read_share(share, end, checkpoint)
 
 
 def default_url() -> str:

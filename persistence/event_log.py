@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from application.ports import Draft, EventLog, Fence, LogLine
+from application.ports import Draft, EventLog, Fence, LogLine, OtherLine, Share
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Envelope, Recorded
 from domain.merkle import leaf_hash
@@ -24,6 +24,7 @@ PAGE = 500
 """Events of a session that are read at once; no transaction stays open in between."""
 
 _NEWEST = 2**63 - 1
+_ID_BYTES = 16
 
 _FIND = "SELECT position, line, leaf_hash FROM events WHERE event_id = ?"
 _READ = "SELECT position, line, leaf_hash FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
@@ -127,13 +128,11 @@ class SqlEventLog(EventLog):
 
     def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
         """See `EventLog.read_lines`."""
-        last, lines = min(max(after, 0), _NEWEST), list[LogLine]()
-        for row in self._rows(_READ_LINES, last, limit):
-            if row[0] <= last:  # pages that changed places; who reads on from here would come back to it
-                break
-            last = row[0]
-            lines.append(_stored(*row))
-        return lines
+        return [_stored(*row) for row in self._rows_after(after, limit)]
+
+    def read_share(self, share: Share, *, after: int = 0, limit: int = 1000) -> list[LogLine | OtherLine]:
+        """See `EventLog.read_share`."""
+        return [_shared(share, row) for row in self._rows_after(after, limit)]
 
     def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
         """See `EventLog.lines_at`."""
@@ -203,6 +202,14 @@ class SqlEventLog(EventLog):
                 found.append(Recorded(position, envelope))
         return tuple(found) if len(found) == len(written) else ()
 
+    def _rows_after(self, after: int, limit: int) -> Iterator[Any]:
+        last = min(max(after, 0), _NEWEST)
+        for row in self._rows(_READ_LINES, last, limit):
+            if row[0] <= last:  # pages that changed places; who reads on from here would come back to it
+                return
+            last = row[0]
+            yield row
+
     def _rows(self, sql: str, *parameters: object) -> list[Any]:
         with driver_cursor(self._engine) as cursor:
             rows: list[Any] = cursor.execute(sql.replace("?", self._parameter), parameters).fetchall()
@@ -239,3 +246,9 @@ def _stored(position: int, line: Any, stored_hash: Any, event_id: Any, session_i
     if tuple(map(type, columns)) != (bytes, bytes, bytes, bytes, int):
         return LogLine(position, b"", b"", "", "", 0)
     return LogLine(position, line, stored_hash, codec.id_text(event_id), codec.id_text(session_id), version)
+
+
+def _shared(share: Share, row: Any) -> LogLine | OtherLine:
+    position, _, stored_hash, _, session_id, _ = row
+    elsewhere = type(session_id) is bytes and len(session_id) == _ID_BYTES and not share.has(session_id)
+    return OtherLine(position, stored_hash) if elsewhere and type(stored_hash) is bytes else _stored(*row)

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from application import ports
-from application.ports import AgendaItem, Draft, Fence, LogLine, Seal
+from application.ports import AgendaItem, Draft, Fence, LogLine, OtherLine, Seal, Share
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost
 from domain.events import Envelope, Recorded
 from domain.merkle import EMPTY_ROOT, leaf_hash
@@ -82,6 +82,14 @@ class MemoryEventLog(ports.EventLog):
         start = max(after, 0)
         with self._lock:
             return self._lines[start : start + limit]
+
+    def read_share(self, share: Share, *, after: int = 0, limit: int = 1000) -> list[LogLine | OtherLine]:
+        """See `EventLog.read_share`."""
+        lines = self.read_lines(after=after, limit=limit)
+        return [
+            line if share.has(codec.id_bytes(line.session_id)) else OtherLine(line.position, line.leaf_hash)
+            for line in lines
+        ]
 
     def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
         """See `EventLog.lines_at`."""

@@ -1,6 +1,7 @@
 """The whole application over the in-memory log and real files: what a test of more than one part plays on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from application.journal import IntentJournal
 from application.log_check import LogCheck
 from application.losses import Losses
 from application.orphans import OrphanRemover
-from application.ports import BatchPlan, EncodedSegment, Leases, MediaFiles, Playlists
+from application.ports import BatchPlan, EncodedSegment, Leases, MediaFiles, Playlists, Share
 from application.publisher import Publisher
 from application.purger import Purger
 from application.queries import Queries
@@ -24,7 +25,7 @@ from application.roots import Roots
 from application.sealer import Sealer
 from application.seen import Seen
 from application.sessions import Sessions
-from application.verify import Verifier
+from application.verify import Part, Readers, Verifier
 from application.witnesses import Witnesses
 from domain.errors import EncoderFailed
 from domain.events import Event, Recorded, Source
@@ -74,6 +75,27 @@ class Store:
         return old
 
 
+class InTurn:
+    """Readers of the log that are no processes: each reads its share when it is asked what it made of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def worth(self, _: int) -> int:
+        return 1
+
+    @contextmanager
+    def begin(self, shares: Sequence[Share], end: int, checkpoint: int) -> Iterator["InTurn"]:
+        self._asked = [(share, end, checkpoint) for share in shares]
+        yield self
+
+    def parts(self) -> Iterator[Part]:
+        return (App(self._store).verifier.read_share(*asked) for asked in self._asked)
+
+    def storage_faults(self) -> Iterator[str]:
+        return self._store.log.storage_faults()
+
+
 class App:
     """One process, joined as `entrypoints.bootstrap` joins it."""
 
@@ -84,6 +106,7 @@ class App:
         playlists: Playlists | None = None,
         worker: str = "here:1",
         leases: Leases | None = None,
+        readers: Readers | None = None,
     ) -> None:
         self.store, self.log, self.clock, self.ids = store, store.log, store.clock, store.ids
         self.agenda, self.seals, self.read_models = store.agenda, store.seals, store.read_models
@@ -187,6 +210,7 @@ class App:
             self.clock,
             lambda _: None,
             store.snapshots,
+            readers or InTurn(store),
         )
 
     def project(self) -> tuple[Recorded, ...]:

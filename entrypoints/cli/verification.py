@@ -18,9 +18,15 @@ from entrypoints.cli.render import out
     show_default=True,
     help="How closely files are looked at.",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="How many read the log at the same time. By default one, and of a long log as many as there are processors "
+    "for it, up to four.",
+)
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, level: Level, as_json: bool) -> None:
+def verify(ctx: click.Context, level: Level, processes: int | None, as_json: bool) -> None:
     """Compare log, seal, read models, playlists and files. It only reads; exit code 3 tells a discrepancy.
 
     Example: trailkeep verify --level size
@@ -28,7 +34,7 @@ def verify(ctx: click.Context, level: Level, as_json: bool) -> None:
     require_database(ctx)
     with application(ctx) as app:
         with progress("checking") as advance:
-            report = app.verifier.verify(level, advance)
+            report = app.verifier.verify(level, advance, processes)
         if as_json:
             print_json(report)
         else:

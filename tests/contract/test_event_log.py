@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from application.ports import EventLog, LogLine
+from application.ports import EventLog, LogLine, Share
 from domain.errors import ConcurrencyConflict, EventIdConflict, Invalid
 from domain.events import Envelope, PlaylistPublished, Recorded
 from domain.merkle import leaf_hash
@@ -250,6 +250,19 @@ def test_a_page_may_begin_anywhere(log: EventLog, after: int) -> None:
     fill(log, 10, each=10)
     expected = 10 if after < 0 else 0
     assert len(log.read(after=after)) == len(log.read_lines(after=after)) == expected
+
+
+@pytest.mark.parametrize("of", [1, 2, 3])
+def test_each_line_is_in_one_share_and_counted_in_the_others(log: EventLog, of: int) -> None:
+    for number in range(1, 6):
+        fill(log, 7, of=number)
+    whole = log.read_lines()
+    shares = [log.read_share(Share(number, of)) for number in range(of)]
+    for line, *told in zip(whole, *shares, strict=True):
+        mine = [one for one in told if isinstance(one, LogLine)]
+        assert mine == [line]
+        assert all((one.position, one.leaf_hash) == (line.position, line.leaf_hash) for one in told)
+    assert [len(log.read_share(Share(0, of), after=30, limit=limit)) for limit in (3, 9)] == [3, 5]
 
 
 def test_lines_are_found_by_position_in_any_number(log: EventLog) -> None:

@@ -1,11 +1,13 @@
 """The log that the benchmarks of scale make is one that Trailkeep could have written itself."""
 
 from collections.abc import Iterator
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
 
 from application.disk_check import Level
+from application.ports import LogLine
 from benchmarks.fleet import fill
 from entrypoints.bootstrap import App, opened
 from persistence import codec
@@ -28,6 +30,18 @@ def test_everything_agrees_with_it(app: App) -> None:
     assert report.ok, report
     assert report.log.events == app.log.head() >= EVENTS * 0.95
     assert report.checked >= CHANNELS * 2 * 5
+
+
+def test_several_processes_read_their_shares_of_it(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This one parses a part of the events alone, and the report is the same."""
+    alone = app.verifier.verify(Level.IDENTITY)
+    parsed = list[LogLine]()
+    examine = app.log.examine
+    monkeypatch.setattr(app.log, "examine", lambda line: parsed.append(line) or examine(line))
+    assert app.verifier.verify(Level.IDENTITY, processes=3) == alone
+    assert app.log.head() * 0.2 < len(parsed) < app.log.head() * 0.5
+    assert {one.session_id for one in parsed} < {one.session_id for one in app.read_models.sessions()}
+    assert active_children() == []
 
 
 def test_what_its_end_makes_due_can_be_purged(app: App) -> None:

@@ -1,5 +1,6 @@
 """The verifier: each kind of difference between log, seal and disk is found, and nothing else is called one."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,10 @@ from msgspec.structs import replace
 
 from application import verify, whole_log
 from application.ports import LogLine
-from application.verify import Level, Report, Verifier
+from application.verify import Level, Part, Report, Verifier
 from domain import merkle
 from domain.events import Disposition
-from tests.memory_app import TESTER, App, Channel, Store, TestLog
+from tests.memory_app import TESTER, App, Channel, InTurn, Store, TestLog
 from tests.property.faults import FailingRoots, Killed, Points
 
 MARKER = ".trailkeep-root"
@@ -28,6 +29,7 @@ def sound(channel: Channel) -> Channel:
 def verified(channel: Channel, level: Level = Level.IDENTITY) -> Report:
     head = channel.app.log.head()
     report = App(channel.app.store).verifier.verify(level)
+    assert App(channel.app.store).verifier.verify(level, processes=2) == report, "however many read the log"
     assert channel.app.log.head() == head, "it only reads"
     return report
 
@@ -70,6 +72,27 @@ def test_it_tells_how_far_it_is(sound: Channel, monkeypatch: pytest.MonkeyPatch)
     head = sound.app.log.head()
     events = [("events", 5, head), ("events", 10, head), ("events", head, head)]
     assert heard == [*events, ("files", 4, 8), ("files", 8, 8)]
+
+
+def test_who_reads_along_reads_to_where_the_log_ended_when_they_began(store: Store, tmp_path: Path) -> None:
+    """What is recorded meanwhile is folded by one, whose session it ever is; the sessions keep their order."""
+    channels = [Channel(App(store), tmp_path / "media", name) for name in ("news", "arts", "film", "kids", "jazz")]
+    for channel in channels:
+        channel.open()
+        channel.generate(3)
+    channels[0].app.project()
+
+    class Meanwhile(InTurn):
+        def parts(self) -> Iterator[Part]:
+            for channel in channels:
+                channel.generate(1)
+            channels[0].app.project()
+            return super().parts()
+
+    app = App(store, readers=Meanwhile(store))
+    shared = app.verifier.verify(Level.IDENTITY, processes=3)
+    assert shared == App(store).verifier.verify(Level.IDENTITY)
+    assert (shared.ok, shared.log.events) == (True, store.log.head())
 
 
 class TestFiles:

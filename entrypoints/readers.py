@@ -1,0 +1,87 @@
+"""Processes that read shares of the log for the verifier: Python folds the events of one core at a time in each."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from application.ports import Share
+from application.verify import Part
+from domain.errors import LogDamaged, TrailkeepError
+
+EVENTS_WORTH = 200_000
+"""So many events take one process a few seconds; to start another takes half of one."""
+
+MOST = 4
+"""Each connects to the database, which other work needs too."""
+
+SPAWN = multiprocessing.get_context("spawn")
+
+ReadShare = Callable[[Share, int, int], Part]
+"""Reads a share up to a position, and the read models' rows up to a checkpoint, with a connection of its own."""
+
+
+class _Reading:
+    """Those that were begun."""
+
+    def __init__(self, answers: Sequence[Connection], storage: Future[list[str]]) -> None:
+        self._answers, self._storage = answers, storage
+
+    def parts(self) -> Iterator[Part]:
+        """See `Reading.parts`."""
+        for answer in self._answers:
+            try:
+                part = answer.recv()
+            except EOFError:
+                part = None
+            if part is None:
+                raise LogDamaged(None, "a process that read its share did not come to the end")
+            yield part
+
+    def storage_faults(self) -> Iterable[str]:
+        """See `Reading.storage_faults`."""
+        return self._storage.result()
+
+
+class Processes:
+    """See `Readers`. They do with ``read_share``, which is called in another process."""
+
+    def __init__(self, read_share: ReadShare, storage_faults: Callable[[], Iterable[str]]) -> None:
+        self._read_share, self._storage_faults = read_share, storage_faults
+
+    def worth(self, events: int) -> int:
+        """See `Readers.worth`: no more than there are processors that this one may use (taskset)."""
+        return min(MOST, len(os.sched_getaffinity(0))) if events >= EVENTS_WORTH else 1
+
+    @contextmanager
+    def begin(self, shares: Sequence[Share], end: int, checkpoint: int) -> Iterator[_Reading]:
+        """See `Readers.begin`."""
+        with ExitStack() as stack:
+            answers = [self._started(stack, share, end, checkpoint) for share in shares]
+            pool = stack.enter_context(ThreadPoolExecutor(1))
+            yield _Reading(answers, pool.submit(lambda: list(self._storage_faults())))
+
+    def _started(self, stack: ExitStack, share: Share, end: int, checkpoint: int) -> Connection:
+        receiving, sending = SPAWN.Pipe(duplex=False)
+        stack.callback(receiving.close)
+        process = SPAWN.Process(target=_answer, args=(sending, self._read_share, share, end, checkpoint), daemon=True)
+        process.start()
+        stack.callback(_end, process)
+        sending.close()
+        return receiving
+
+
+def _answer(answer: Connection, read_share: ReadShare, share: Share, end: int, checkpoint: int) -> None:
+    """Read in a process of one's own. Whatever is wrong, who reads it alone finds it as well, and tells it better."""
+    try:
+        answer.send(read_share(share, end, checkpoint))
+    except (TrailkeepError, KeyboardInterrupt):
+        answer.close()
+
+
+def _end(process: BaseProcess) -> None:
+    process.kill()
+    process.join()
