@@ -1,9 +1,10 @@
 """Many open sessions under a steady load: `python -m benchmarks.many_sessions --sessions 10000 --rate 1000`.
 
-One process produces: each batch is started, its file written, and completed, with everything that `trailkeep batch`
-does. Another is `trailkeep project --follow`: it purges what became due, and keeps read models and seal. A batch makes
-four events in all, from the third of each session on: the first two make nothing due, so what is measured begins after
-them. This process only looks: once a second at the checkpoints and at the memory of the two.
+Processes produce, each for its share of the sessions: each batch is started, its file written, and completed, with
+everything that `trailkeep batch` does. Another is `trailkeep project --follow`: it purges what became due, and keeps
+read models and seal. A batch makes four events in all, from the third of each session on: the first two make nothing
+due, so what is measured begins after them. This process only looks: once a second at the checkpoints, and at the memory
+of the others.
 """
 
 import json
@@ -14,9 +15,10 @@ import platform
 import signal
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -52,9 +54,9 @@ class Sample(msgspec.Struct, frozen=True):
     retention_lag: float
     read_model_lag: float
     purge_lag: float
-    producer_mb: float
+    producers_mb: float
     projector_mb: float
-    producer_cpu: float
+    producers_cpu: float
     projector_cpu: float
 
 
@@ -88,20 +90,20 @@ def _open(url: str, root: str, sessions: int) -> None:
         app.sealer.catch_up()
 
 
-def _produce(url: str, root: str, sessions: int, rate: float, stop: Event, begun: Event) -> None:
-    """Batches in turn over all sessions, each at its time; who is late goes on at once."""
+def _produce(url: str, root: str, channels: range, rate: float, stop: Event, begun: Barrier) -> None:
+    """Batches in turn over these channels, each at its time; who is late goes on at once."""
     _quiet()
     numbers = count()
     with opened(url) as app:
-        ids = [app.sessions.id_of(_channel(number), 1) for number in range(sessions)]
+        ids = [app.sessions.id_of(_channel(number), 1) for number in channels]
+        begun.wait()
         begin = time.monotonic() + 1.0
-        begun.set()
 
         def work() -> None:
             while not stop.is_set():
-                number = next(numbers)
+                batch, at = divmod(number := next(numbers), len(channels))
                 time.sleep(max(0.0, begin + number * EVENTS_OF_BATCH / rate - time.monotonic()))
-                _batch(app, ids[number % sessions], Path(root, _channel(number % sessions)), number // sessions)
+                _batch(app, ids[at], Path(root, _channel(channels[at])), batch)
 
         with ThreadPoolExecutor(THREADS) as pool:
             for done in [pool.submit(work) for _ in range(THREADS)]:
@@ -144,7 +146,7 @@ def _lag(app: App, checkpoint: int, now: int) -> float:
     return max(0.0, (now - page[0].envelope.recorded_at) / 1e6) if page else 0.0
 
 
-def _sample(app: App, at: float, producer: Any, projector: Any) -> Sample:
+def _sample(app: App, at: float, producers: Sequence[Any], projector: Any) -> Sample:
     retention, read_models = app.agenda.checkpoint(), app.read_models.checkpoint()
     due_at, now = app.agenda.next_due_at(0), app.clock.now()
     return Sample(
@@ -153,39 +155,45 @@ def _sample(app: App, at: float, producer: Any, projector: Any) -> Sample:
         round(_lag(app, retention, now), 3),
         round(_lag(app, read_models, now), 3),
         round(max(0.0, (now - due_at) / 1e6) if due_at else 0.0, 3),
-        round(_megabytes(producer), 1),
+        round(sum(map(_megabytes, producers)), 1),
         round(_megabytes(projector), 1),
-        round(_cpu(producer), 2),
+        round(sum(map(_cpu, producers)), 2),
         round(_cpu(projector), 2),
     )
 
 
-def run(directory: Path, sessions: int, rate: float, seconds: float) -> list[Sample]:
+def run(directory: Path, sessions: int, rate: float, seconds: float, producing: int) -> list[Sample]:
     """Drive the load and look at it once a second."""
     url, root = f"sqlite:///{directory / 'log.db'}", str(directory / "media")
     _open(url, root, sessions)
-    stop, begun = SPAWN.Event(), SPAWN.Event()
+    stop, begun = SPAWN.Event(), SPAWN.Barrier(producing + 1)
     projector = SPAWN.Process(target=_project, args=(url,))
-    producer = SPAWN.Process(target=_produce, args=(url, root, sessions, rate, stop, begun))
-    projector.start()
-    producer.start()
+    shares = [range(number, sessions, producing) for number in range(producing)]
+    producers = [
+        SPAWN.Process(target=_produce, args=(url, root, channels, rate * len(channels) / sessions, stop, begun))
+        for channels in shares
+    ]
+    everybody = [projector, *producers]
+    for process in everybody:
+        process.start()
     samples: list[Sample] = []
     try:
         begun.wait()
         begin = time.monotonic() + 1.0 + BEFORE_DUE * sessions * EVENTS_OF_BATCH / rate
         with opened(url) as app:
-            while (at := time.monotonic() - begin) < seconds and producer.is_alive() and projector.is_alive():
+            while (at := time.monotonic() - begin) < seconds and all(process.is_alive() for process in everybody):
                 if at >= 0:
-                    samples.append(_sample(app, at, producer, projector))
+                    samples.append(_sample(app, at, producers, projector))
                 time.sleep(1.0 - time.monotonic() % 1.0)
-            samples.append(_sample(app, time.monotonic() - begin, producer, projector))
+            samples.append(_sample(app, time.monotonic() - begin, producers, projector))
     finally:
         stop.set()
-        producer.join()
+        for process in producers:
+            process.join()
         assert projector.pid is not None
         os.kill(projector.pid, signal.SIGTERM)
         projector.join()
-    assert (producer.exitcode, projector.exitcode) == (0, 0)
+    assert [process.exitcode for process in everybody] == [0] * len(everybody)
     return samples
 
 
@@ -209,14 +217,14 @@ def summary(samples: list[Sample], rate: float) -> dict[str, Any]:
     return {
         "asked events/s": rate,
         "events/s": round((last.head - first.head) / (last.at - first.at), 1),
-        "producer, CPU s a second": round((last.producer_cpu - first.producer_cpu) / (last.at - first.at), 3),
+        "producers, CPU s a second": round((last.producers_cpu - first.producers_cpu) / (last.at - first.at), 3),
         "projector, CPU s a second": round((last.projector_cpu - first.projector_cpu) / (last.at - first.at), 3),
         "events": last.head - first.head,
         "seconds": last.at - first.at,
         "retention lag, s": lags("retention_lag"),
         "read model lag, s": lags("read_model_lag"),
         "due and not purged, s": lags("purge_lag"),
-        "producer MB at a tenth, half, end": memory("producer_mb"),
+        "producers MB at a tenth, half, end": memory("producers_mb"),
         "projector MB at a tenth, half, end": memory("projector_mb"),
     }
 
@@ -225,14 +233,15 @@ def summary(samples: list[Sample], rate: float) -> dict[str, Any]:
 @click.option("--sessions", default=10_000, show_default=True)
 @click.option("--rate", default=1000.0, show_default=True, help="Events a second.")
 @click.option("--seconds", default=600.0, show_default=True)
+@click.option("--producers", default=2, show_default=True, help="Processes that produce.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all samples here.")
-def main(sessions: int, rate: float, seconds: float, json_file: Path | None) -> None:
+def main(sessions: int, rate: float, seconds: float, producers: int, json_file: Path | None) -> None:
     """Open SESSIONS, drive them, and print the figures. TMPDIR chooses the filesystem."""
     _quiet()
     with tempfile.TemporaryDirectory(prefix="trailkeep-bench-") as directory:
         flush = fsync_ms(Path(directory))
-        samples = run(Path(directory), sessions, rate, seconds)
-    found = {"sessions": sessions, "fsync ms": round(flush, 2), **summary(samples, rate)}
+        samples = run(Path(directory), sessions, rate, seconds, producers)
+    found = {"sessions": sessions, "producers": producers, "fsync ms": round(flush, 2), **summary(samples, rate)}
     for name, value in found.items():
         click.echo(f"{name:<36} {value}")
     if json_file:

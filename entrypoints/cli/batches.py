@@ -83,7 +83,9 @@ def complete_batch(ctx: click.Context, name: str, as_json: bool) -> None:
         def duration_ms(_: ExpectedFile, path: str) -> int:
             return probe.duration_ms(path) or found.terms.segment_ms
 
-        print_event(app, app.generation.complete(found.session_id, duration_ms, actor()), as_json)
+        app.generation.complete(
+            found.session_id, duration_ms, actor(), lambda recorded: print_event(app, recorded, as_json)
+        )
 
 
 @batch.command("fail")

@@ -216,8 +216,10 @@ def test_every_command_that_records_seals_what_it_recorded(store: Store) -> None
     playlist = store.segments / f"{RENDITION}.m3u8"
     playlist.unlink()
     playlist.mkdir()
-    assert store.invoke("batch", "complete", "news").exit_code == 4
-    assert of_type(store.events(), "BatchCompleted")[-1]["position"] == 7
+    completed = store.invoke("batch", "complete", "news", "--json")
+    assert completed.exit_code == 4
+    assert json.loads(completed.stdout) == of_type(store.events(), "BatchCompleted")[-1], "it stands, and is told"
+    assert json.loads(completed.stdout)["position"] == 7
     assert sealed() == (7, 7), "also when it fails after it recorded"
     store.answer("session", "close", "news")
     assert sealed() == (8, 8)
