@@ -30,8 +30,9 @@ SCRIPTS = {
     "postgres-slow-flush": postgres.measure_slow,
     "run": run.measure,
     "run-longer": run.measure_longer,
+    "run-large": run.measure_large,
 }
-SLOW = {"load-longer", "run-longer"}
+SLOW = {"load-longer", "run-longer", "run-large"}
 
 
 @click.command()

@@ -52,6 +52,7 @@ class Load(msgspec.Struct, frozen=True):
 
 SHORT = Load("run", 4, RenditionSettings(name="v", width=640, height=360, video_kbps=600), 5)
 LONG = Load("run, longer", 12, RenditionSettings(name="v", width=1280, height=720, video_kbps=2500), 2)
+LARGE = Load("run, 1080p", 12, RenditionSettings(name="v", width=1920, height=1080, video_kbps=5000), 3)
 
 
 def measure(directory: Path, load: Load = SHORT) -> Figure:
@@ -92,6 +93,11 @@ def measure(directory: Path, load: Load = SHORT) -> Figure:
 def measure_longer(directory: Path) -> Figure:
     """The same with more batches and a larger picture."""
     return measure(directory, LONG)
+
+
+def measure_large(directory: Path) -> Figure:
+    """The same with the picture that most channels have."""
+    return measure(directory, LARGE)
 
 
 def _prepared_run(place: Path, load: Load) -> Callable[[], None]:
