@@ -14,13 +14,13 @@ demo: $(RUNTIME) ## watch a channel being generated in batches, and every deleti
 	@$(BIN)/trailkeep demo
 
 test: $(DEV) ## all tests, in under five minutes
-	$(BIN)/pytest -rs -n $(PROCESSES) -m "not long"
+	$(BIN)/pytest -rs -n $(PROCESSES) --dist worksteal -m "not long"
 
 test-long: $(DEV) ## the longer campaigns: more histories, more kills, a long playback
 	TRAILKEEP_LONG=1 $(BIN)/pytest -n $(PROCESSES) --timeout 1800
 
 torture: $(DEV) ## every failure that can be made, at every point: kills, power cuts (as root), and what others do
-	TRAILKEEP_TORTURE=1 $(BIN)/pytest tests/torture -rs -n $(PROCESSES) --timeout 7200
+	TRAILKEEP_TORTURE=1 $(BIN)/pytest tests/torture -rs -n $(PROCESSES) --dist worksteal --timeout 7200
 
 lint: $(DEV) ## style, types, import contracts
 	$(BIN)/ruff check .

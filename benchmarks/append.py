@@ -8,6 +8,7 @@ from typing import Any
 
 from eventsourcing.application import Application
 
+from application.ports import Draft
 from benchmarks.histories import a_session_id, an_envelope, peer_application, peer_session, started, tell_peer
 from benchmarks.measure import Contender, Figure, fsync_ms, per_second, ratio, take_turns
 from entrypoints.bootstrap import opened
@@ -47,9 +48,9 @@ def measure(directory: Path) -> Figure:
 
 
 def measure_grouped(directory: Path) -> Figure:
-    """Events a second of many threads, each with a session of its own, beside what one thread can do."""
+    """Events a second of many sessions: each by a thread of its own, and all by one that purges for them in rounds."""
     line, _ = codec.encode(an_envelope(a_session_id(0), 1, started(0)))
-    ours = f"Trailkeep, {THREADS} sessions at once"
+    ours, in_one_call = f"Trailkeep, {THREADS} threads", f"Trailkeep, {THREADS} sessions in one call"
     with (
         opened(f"sqlite:///{directory / 'ours.db'}") as app,
         closing(peer_application(str(directory / "peer.db"))) as peer,
@@ -59,6 +60,7 @@ def measure_grouped(directory: Path) -> Figure:
         values = take_turns(
             {
                 ours: _at_once(app.log, sessions),
+                in_one_call: _in_one_call(app.log, sessions),
                 "Trailkeep, one session": _ours(app.log, sessions),
                 f"{PEER}, one by one": _peer(peer),
                 "driver alone, one by one": _raw(raw, line),
@@ -74,6 +76,7 @@ def measure_grouped(directory: Path) -> Figure:
         values,
         [
             ratio(values, ours, f"{PEER}, one by one", ">= 10"),
+            ratio(values, in_one_call, f"{PEER}, one by one", ">= 10"),
             ratio(values, ours, "driver alone, 100 a commit", "none"),
         ],
     )
@@ -90,6 +93,22 @@ def _at_once(log: SqlEventLog, sessions: "count[int]") -> Contender:
         ids = [a_session_id(next(sessions)) for _ in range(THREADS)]
         with ThreadPoolExecutor(THREADS) as pool:
             return per_second(GROUPED, lambda: list(pool.map(write, ids)))
+
+    return once
+
+
+def _in_one_call(log: SqlEventLog, sessions: "count[int]") -> Contender:
+    each = GROUPED // THREADS
+
+    def once() -> float:
+        ids = [a_session_id(next(sessions)) for _ in range(THREADS)]
+
+        def work() -> None:
+            for version in range(each):
+                drafts = [Draft([an_envelope(one, version + 1, started(version))], version) for one in ids]
+                assert None not in log.append_each(drafts)
+
+        return per_second(GROUPED, work)
 
     return once
 

@@ -27,6 +27,9 @@ from tests.torture.campaign import FULL, TOP, Failure, arena_directory
 
 REPLAY = pytest.StashKey["Replay"]()
 
+LONG = ("test_soak.py", "test_takeovers.py")
+"""What goes by the clock, however many processors there are: it begins at once, and the rest is done beside it."""
+
 
 class Replay:
     """How the case at hand is run again."""
@@ -70,6 +73,11 @@ def arena() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="trailkeep-torture-", dir=arena_directory()))
     yield directory
     shutil.rmtree(directory)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if FULL:
+        items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.hookimpl(wrapper=True)
