@@ -49,6 +49,8 @@ TICK_MS = 10
 _VERSION = "PRAGMA data_version"  # another one after every commit of another connection
 _PRAGMAS = (
     f"busy_timeout={BUSY_MS}",
+    "cache_size=-16384",  # KiB. With thousands of sessions each append touches other pages of the indexes:
+    "wal_autocheckpoint=4000",  # keep them at hand, and put them back into the file when more has come together
     "synchronous=FULL",  # NORMAL loses acknowledged commits at a power cut
 )
 
