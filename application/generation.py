@@ -120,16 +120,8 @@ class Generation:
             cause,
         )[0]
 
-    def complete(
-        self,
-        session_id: str,
-        durations: Durations,
-        actor: str,
-        tell: Callable[[Recorded], None] = lambda _: None,
-    ) -> Recorded:
+    def complete(self, session_id: str, durations: Durations, actor: str) -> Recorded:
         """Verify and flush the running batch's files, record them, and publish the playlist.
-
-        ``tell`` hears of what is recorded, which stays so even where the playlist cannot be written then.
 
         Raises:
             Refused: a file is missing, empty, not regular or was there before (R9); no batch is running.
@@ -143,7 +135,6 @@ class Generation:
             files = self._verified(session, expected_of(session), durations)
         cause = Cause(actor, batch.correlation_id, batch.started_by)
         recorded = self._handler.execute(session_id, CompleteBatch(batch=batch.number, files=files), cause)[0]
-        tell(recorded)
         self._publisher.publish(session_id)
         return recorded
 

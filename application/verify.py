@@ -3,24 +3,22 @@
 It only reads, and may run beside producers and projectors.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
 from application.agenda_check import agenda_faults
 from application.disk_check import DiskCheck, Findings, Level
 from application.journal import IntentJournal
-from application.ports import Agenda, Clock, EventLog, MediaFiles, Playlists, ReadModels, Seals, Share, Snapshots
+from application.log_reader import LogReader, Readers
+from application.ports import Agenda, Clock, EventLog, MediaFiles, Playlists, ReadModels, Seals, Snapshots
 from application.purger import FIRST_RETRY_US
-from application.read_model_check import Compared, ReadModelCheck
 from application.roots import Roots
 from application.sessions import Sessions
-from application.whole_log import Folded, LogReport, Others, Progress, WholeLog
+from application.whole_log import LogReport, Progress, WholeLog
 from domain.batch import Moment
-from domain.errors import LogDamaged
 from domain.events import FileIdentity, MediaRoot
 from domain.session import Session
 
@@ -55,42 +53,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     log: LogReport
 
 
-class Part(NamedTuple):
-    """What one of several readers made of its share of the log."""
-
-    folded: Folded
-    compared: Compared
-
-
-class Reading(Protocol):
-    """Processes that read their shares of the log."""
-
-    def parts(self) -> Iterable[Part]:
-        """What they made of them, once they are done.
-
-        Raises:
-            LogDamaged: one of them found something wrong, or did not come to its end.
-
-        """
-        ...
-
-    def storage_faults(self) -> Iterable[str]:
-        """See `EventLog.storage_faults`; looked for meanwhile."""
-        ...
-
-
-class Readers(Protocol):
-    """Other processes, which can be asked to read shares of the log."""
-
-    def worth(self, events: int) -> int:
-        """How many processes, this one included, are worth it for a log of that size."""
-        ...
-
-    def begin(self, shares: Sequence[Share], end: int, checkpoint: int) -> AbstractContextManager[Reading]:
-        """Have each share read by a process with `Verifier.read_share`; they are gone at the end of the context."""
-        ...
-
-
 class _Place(NamedTuple):
     """A channel's directory."""
 
@@ -117,8 +79,8 @@ class Verifier:
         snapshots: Snapshots | None = None,
         readers: Readers | None = None,
     ) -> None:
-        self._log, self._seals, self._sessions, self._snapshots = log, seals, sessions, snapshots
-        self._readers = readers
+        self._log, self._seals, self._sessions = log, seals, sessions
+        self.reader = LogReader(log, seals, read_models, snapshots, readers)
         self._disk, self._journal = DiskCheck(files, roots, playlists), journal
         self._read_models, self._agenda = read_models, agenda
         self._clock, self._pause = clock, pause
@@ -133,7 +95,7 @@ class Verifier:
         is still there when its channel has not moved in between.
         """
         now = Moment(self._clock.now(), self._clock.uptime())
-        whole, rows, log = self._read(progress, processes)
+        whole, rows, log = self.reader.read(progress, processes)
         found = self._look_until_settled(whole, level, log.ok, progress)
         read_models = [*rows.faults(whole), *whole.misleading, *agenda_faults(self._agenda, whole, now)]
         journals = tuple(str(one) for one in self._journal.complaints(_roots(whole)))
@@ -156,39 +118,6 @@ class Verifier:
     def check_log(self, progress: Progress = lambda *_: None) -> LogReport:
         """Compare the log with itself and with its seal, and look at no file; ``progress`` as in `verify`."""
         return WholeLog(self._log, self._seals).read(lambda _: None, progress)
-
-    def read_share(self, share: Share, end: int, checkpoint: int) -> Part:
-        """Read the events of some sessions, up to a position, for another process: see `Readers`.
-
-        Raises:
-            LogDamaged: something is wrong with them.
-
-        """
-        whole, rows = self._begun(checkpoint)
-        return Part(whole.fold_share(share, end, rows.hear), rows.compared())
-
-    def _read(self, progress: Progress, processes: int | None) -> tuple[WholeLog, ReadModelCheck, LogReport]:
-        end, number = self._log.head(), 1
-        if self._readers:
-            number = self._readers.worth(end) if processes is None else processes
-        if self._readers and number > 1:
-            whole, rows = self._begun()
-            shares = [Share(at, number) for at in range(number)]
-            with self._readers.begin(shares[1:], end, rows.checkpoint) as reading, suppress(LogDamaged):
-
-                def folded() -> Iterator[Folded]:
-                    for part in reading.parts():
-                        rows.absorb(part.compared)
-                        yield part.folded
-
-                others = Others(shares[0], end, folded, reading.storage_faults)
-                return whole, rows, whole.read(rows.hear, progress, others)
-        whole, rows = self._begun()
-        return whole, rows, whole.read(rows.hear, progress)
-
-    def _begun(self, checkpoint: int | None = None) -> tuple[WholeLog, ReadModelCheck]:
-        rows = ReadModelCheck(self._log, self._read_models, checkpoint)
-        return WholeLog(self._log, self._seals, self._snapshots), rows
 
     def _look_until_settled(self, whole: WholeLog, level: Level, log_ok: bool, progress: Progress) -> list[Findings]:
         found: dict[_Place, Findings] = {}

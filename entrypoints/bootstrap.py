@@ -13,6 +13,7 @@ from application.generation import Generation
 from application.handlers import Handler
 from application.journal import IntentJournal
 from application.log_check import LogCheck
+from application.log_reader import Part
 from application.losses import Losses
 from application.orphans import OrphanRemover
 from application.ports import Share
@@ -27,7 +28,7 @@ from application.roots import Roots
 from application.sealer import Sealer
 from application.seen import Seen
 from application.sessions import Sessions
-from application.verify import Part, Verifier
+from application.verify import Verifier
 from application.witnesses import Witnesses
 from domain.errors import StoreUnavailable
 from entrypoints.heartbeat import beating
@@ -175,7 +176,7 @@ class App:
 
 def _read_share(url: str, share: Share, end: int, checkpoint: int) -> Part:
     with opened(url) as app:
-        return app.verifier.read_share(share, end, checkpoint)
+        return app.verifier.reader.read_share(share, end, checkpoint)
 
 
 def default_url() -> str:

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from application.log_reader import Part
 from application.ports import Share
-from application.verify import Part
 from domain.errors import LogDamaged, TrailkeepError
 
 EVENTS_WORTH = 200_000

@@ -12,7 +12,7 @@ from application.ports import Draft, EventLog, Fence, LogLine, OtherLine, Share
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Envelope, Recorded
 from domain.merkle import leaf_hash
-from persistence import codec
+from persistence import codec, lines
 from persistence.codec import Written
 from persistence.engine import backend, driver_cursor
 from persistence.group_commit import GroupCommit
@@ -24,7 +24,6 @@ PAGE = 500
 """Events of a session that are read at once; no transaction stays open in between."""
 
 _NEWEST = 2**63 - 1
-_ID_BYTES = 16
 
 _FIND = "SELECT position, line, leaf_hash FROM events WHERE event_id = ?"
 _READ = "SELECT position, line, leaf_hash FROM events WHERE position BETWEEN ? AND ? ORDER BY position"
@@ -76,7 +75,7 @@ class SqlEventLog(EventLog):
     def append_each(self, drafts: Sequence[Draft]) -> list[tuple[Recorded, ...] | None]:
         """See `EventLog.append_each`."""
         written = [codec.encode_append(one.envelopes, one.expected_version) for one in drafts]
-        appends = [_append(lines, one.expected_version, one.fence) for lines, one in zip(written, drafts, strict=True)]
+        appends = [_append(new, one.expected_version, one.fence) for new, one in zip(written, drafts, strict=True)]
         if not appends:
             return []
         try:
@@ -85,7 +84,7 @@ class SqlEventLog(EventLog):
             return [None] * len(drafts)
         if self._on_append:
             self._on_append()
-        return [None if head is None else _recorded(lines, head) for lines, head in zip(written, heads, strict=True)]
+        return [None if head is None else _recorded(new, head) for new, head in zip(written, heads, strict=True)]
 
     def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
         """See `EventLog.read_session`."""
@@ -112,7 +111,7 @@ class SqlEventLog(EventLog):
         if not codec.is_id(session_id):
             return []
         key, version = codec.id_bytes(session_id), min(max(after_version, 0), _NEWEST)
-        return [_stored(*row) for row in self._rows(_READ_SESSION_LINES, key, version, limit)]
+        return [lines.stored(*row) for row in self._rows(_READ_SESSION_LINES, key, version, limit)]
 
     def read(self, *, after: int = 0, limit: int = 1000) -> list[Recorded]:
         """See `EventLog.read`."""
@@ -128,11 +127,11 @@ class SqlEventLog(EventLog):
 
     def read_lines(self, *, after: int = 0, limit: int = 1000) -> list[LogLine]:
         """See `EventLog.read_lines`."""
-        return [_stored(*row) for row in self._rows_after(after, limit)]
+        return [lines.stored(*row) for row in self._rows_after(after, limit)]
 
     def read_share(self, share: Share, *, after: int = 0, limit: int = 1000) -> list[LogLine | OtherLine]:
         """See `EventLog.read_share`."""
-        return [_shared(share, row) for row in self._rows_after(after, limit)]
+        return [lines.shared(share, row) for row in self._rows_after(after, limit)]
 
     def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
         """See `EventLog.lines_at`."""
@@ -141,7 +140,7 @@ class SqlEventLog(EventLog):
         for start in range(0, len(wanted), PAGE):
             some = wanted[start : start + PAGE]
             marks = ",".join("?" * len(some))
-            found |= {row[0]: _stored(*row) for row in self._rows(_LINES_AT.format(marks), *some)}
+            found |= {row[0]: lines.stored(*row) for row in self._rows(_LINES_AT.format(marks), *some)}
         return found
 
     def examine(self, line: LogLine) -> Recorded:
@@ -238,17 +237,3 @@ def _row(line: bytes, envelope: Envelope) -> Row:
         line,
         leaf_hash(line),
     )
-
-
-def _stored(position: int, line: Any, stored_hash: Any, event_id: Any, session_id: Any, version: Any) -> LogLine:
-    """A row as it is stored; an empty line with no hash in the place of what a damaged page makes of it."""
-    columns = (line, stored_hash, event_id, session_id, version)
-    if tuple(map(type, columns)) != (bytes, bytes, bytes, bytes, int):
-        return LogLine(position, b"", b"", "", "", 0)
-    return LogLine(position, line, stored_hash, codec.id_text(event_id), codec.id_text(session_id), version)
-
-
-def _shared(share: Share, row: Any) -> LogLine | OtherLine:
-    position, _, stored_hash, _, session_id, _ = row
-    elsewhere = type(session_id) is bytes and len(session_id) == _ID_BYTES and not share.has(session_id)
-    return OtherLine(position, stored_hash) if elsewhere and type(stored_hash) is bytes else _stored(*row)

@@ -11,6 +11,7 @@ from application.generation import Generation, Terms, expected_of, nominal
 from application.handlers import Cause, Handler
 from application.journal import IntentJournal
 from application.log_check import LogCheck
+from application.log_reader import Part, Readers
 from application.losses import Losses
 from application.orphans import OrphanRemover
 from application.ports import BatchPlan, EncodedSegment, Leases, MediaFiles, Playlists, Share
@@ -25,7 +26,7 @@ from application.roots import Roots
 from application.sealer import Sealer
 from application.seen import Seen
 from application.sessions import Sessions
-from application.verify import Part, Readers, Verifier
+from application.verify import Verifier
 from application.witnesses import Witnesses
 from domain.errors import EncoderFailed
 from domain.events import Event, Recorded, Source
@@ -90,7 +91,7 @@ class InTurn:
         yield self
 
     def parts(self) -> Iterator[Part]:
-        return (App(self._store).verifier.read_share(*asked) for asked in self._asked)
+        return (App(self._store).verifier.reader.read_share(*asked) for asked in self._asked)
 
     def storage_faults(self) -> Iterator[str]:
         return self._store.log.storage_faults()

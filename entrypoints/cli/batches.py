@@ -3,7 +3,7 @@
 import click
 
 from application.generation import expected_of
-from domain.events import Source
+from domain.events import BatchCompleted, Source
 from domain.segments import ExpectedFile
 from entrypoints.cli.common import (
     actor,
@@ -11,6 +11,7 @@ from entrypoints.cli.common import (
     json_option,
     print_event,
     print_json,
+    recorded_since,
     recording,
     require_database,
     session_of,
@@ -83,9 +84,13 @@ def complete_batch(ctx: click.Context, name: str, as_json: bool) -> None:
         def duration_ms(_: ExpectedFile, path: str) -> int:
             return probe.duration_ms(path) or found.terms.segment_ms
 
-        app.generation.complete(
-            found.session_id, duration_ms, actor(), lambda recorded: print_event(app, recorded, as_json)
-        )
+        head = app.log.head()
+        try:
+            app.generation.complete(found.session_id, duration_ms, actor())
+        finally:  # what is recorded stays so, also where the playlist cannot be written then
+            for recorded in recorded_since(app, head):
+                if isinstance(recorded.event, BatchCompleted) and recorded.envelope.session_id == found.session_id:
+                    print_event(app, recorded, as_json)
 
 
 @batch.command("fail")

@@ -6,8 +6,8 @@ from multiprocessing import active_children
 
 import pytest
 
+from application.log_reader import Part
 from application.ports import Share
-from application.verify import Part
 from domain.errors import LogDamaged, NotFound
 from entrypoints.readers import EVENTS_WORTH, MOST, Processes, ReadShare
 

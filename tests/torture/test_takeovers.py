@@ -8,7 +8,7 @@ from tests.torture.hosts import namespaces_missing
 
 pytestmark = pytest.mark.timeout(3600 if FULL else 240)
 
-TAKEOVERS = 500 if FULL else 8
+TAKEOVERS = 500 if FULL else 5
 
 
 @pytest.mark.rule("R2", "R3", "R4", "R6", "R14", "R15", "R19")

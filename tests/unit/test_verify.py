@@ -7,8 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from application import verify, whole_log
+from application.log_reader import Part
 from application.ports import LogLine
-from application.verify import Level, Part, Report, Verifier
+from application.verify import Level, Report, Verifier
 from domain import merkle
 from domain.events import Disposition
 from tests.memory_app import TESTER, App, Channel, InTurn, Store, TestLog
