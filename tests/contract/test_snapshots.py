@@ -137,6 +137,16 @@ def test_r14_a_snapshot_that_is_not_what_was_kept_is_not_gone_by(sqlite: Store, 
         assert told == replay(session(number), sqlite.log.read_session(session(number)))
 
 
+@pytest.mark.parametrize("change", ["session_id = NULL", "session_id = 'news'", "version = 'news'"])
+def test_what_a_damaged_page_makes_of_a_row_is_no_snapshot(sqlite: Store, path: Path, change: str) -> None:
+    """Where the constraints do not hold any more: `verify` asks for all of them."""
+    sql(path, "ALTER TABLE snapshots RENAME TO sound")
+    sql(path, "CREATE TABLE snapshots AS SELECT * FROM sound")
+    assert sqlite.snapshots.versions() == {session(1): WHOLE - 2}
+    sql(path, f"UPDATE snapshots SET {change}")
+    assert sqlite.snapshots.versions() == {}
+
+
 def test_a_snapshot_is_not_gone_by_when_its_last_event_is_another_now(sqlite: Store, path: Path) -> None:
     tamper(path, "UPDATE events SET line = CAST(line || ' ' AS BLOB) WHERE version = ?", WHOLE - 2)
     assert sqlite.snapshots.load(session(1)) is None
