@@ -431,7 +431,8 @@ def test_what_bears_a_hostile_name_on_disk_is_told_and_left_alone(
                 (arena.channel / RENDITION / segment).write_text("a segment")
             told = arena.call("verify", "--json")
             check(told, codes=(0, 3), lines=False)
-            explained = place == "a rendition" and name in RUNNING
+            # In a directory there is a file that no event explains, whatever the directory is called.
+            explained = place == "a rendition" and name in RUNNING and kind != "directory"
             hidden = name.startswith(".") or name.endswith(".m3u8")
             assert bool(json.loads(told.stdout)["orphans"]) == (not hidden and not explained)
             for command in (("verify",), ("explain", "--", str(path)), ("batch", "complete", "news"), ("project",)):
