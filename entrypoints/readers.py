@@ -54,7 +54,7 @@ class Processes:
 
     def worth(self, events: int) -> int:
         """See `Readers.worth`: no more than there are processors that this one may use (taskset)."""
-        return min(MOST, len(os.sched_getaffinity(0))) if events >= EVENTS_WORTH else 1
+        return min(MOST, _processors()) if events >= EVENTS_WORTH else 1
 
     @contextmanager
     def begin(self, shares: Sequence[Share], end: int, checkpoint: int) -> Iterator[_Reading]:
@@ -80,6 +80,10 @@ def _answer(answer: Connection, read_share: ReadShare, share: Share, end: int, c
         answer.send(read_share(share, end, checkpoint))
     except (TrailkeepError, KeyboardInterrupt):
         answer.close()
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _end(process: BaseProcess) -> None:
