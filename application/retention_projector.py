@@ -4,7 +4,7 @@ The agenda and the checkpoint move in one transaction. What is on the agenda is 
 done; so a crash at any moment costs a repetition, never a deletion.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -64,7 +64,7 @@ class RetentionProjector:
         self._paused: dict[str, str] = {}
         self._started_at: int | None = None
         self._looked_at = 0
-        self._planned, self._of = deque[AgendaItem](), 0
+        self._next = ""
 
     def catch_up(self) -> None:
         """Bring the agenda up to the head of the log."""
@@ -89,7 +89,7 @@ class RetentionProjector:
         return Round(tuple(recorded), done.paused)
 
     def run_part(self, most: int, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
-        """Catch up and act on ``most`` batches of those that are due; what was not reached comes first next time.
+        """Catch up and act on ``most`` batches of those that are due now; what was not reached comes first next time.
 
         Where batches become due all the time, `run_once` would not end. Nothing is due when nothing was recorded.
         """
@@ -114,7 +114,6 @@ class RetentionProjector:
             return
         self._started_at = started_at
         checkpoint = self._agenda.checkpoint()
-        self._planned.clear()
         if waiting := {item.session_id for item in self._agenda.due(EVER)}:
             self._agenda.replace(self._items(waiting), checkpoint=checkpoint)
 
@@ -132,51 +131,42 @@ class RetentionProjector:
         return items
 
     def _act(self, most: int, progress: Callable[[str, int, int], None]) -> tuple[Acts, bool]:
-        """What was done, and whether all that is due was looked at.
-
-        What an earlier round planned goes first. The agenda is looked at when that is done, and not for each few
-        batches of a long one: who is behind would get further behind by it.
-        """
-        acts, others, acted = Acts(), dict[str, bool](), 0
+        """What was done, and whether all that is due was looked at."""
+        acts, others = Acts(), dict[str, bool]()
         waiting: dict[MediaRoot, list[Place]] = {}
-        looked = not self._planned
-        if looked:
-            self._plan()
-        while True:
-            while self._planned and acted < most:
-                item = self._planned.popleft()
-                progress("batches", self._of - len(self._planned), self._of)
-                acted += self._take(item, acts, others, waiting)
-            if self._planned or looked:
+        self._looked_at = self._clock.now()
+        due, acted, all_seen = self._in_turn(self._agenda.due(self._looked_at)), 0, True
+        for number, item in enumerate(due, 1):
+            progress("batches", number, len(due))
+            if acted >= most:
+                self._next, all_seen = item.session_id, False
                 break
-            self._plan()
-            looked = True
+            session = self._sessions.load(item.session_id)
+            if session.opened is None:
+                self._correct(item.session_id)
+                continue
+            root = session.terms.media_root
+            if root.path in acts.skipped or self._for_others(root, others):
+                continue
+            acted += 1
+            together = waiting.setdefault(root, [])
+            if len(together) == TOGETHER or any(place.session_id == item.session_id for place in together):
+                self._round.purge(root, together, acts)
+                together.clear()
+            together.append(Place(item.session_id, item.batch))
         for root, together in waiting.items():
             self._round.purge(root, together, acts)
-        return acts, not self._planned
+        return acts, all_seen
 
-    def _plan(self) -> None:
-        self._looked_at = self._clock.now()
-        self._planned = deque(_in_turn(self._agenda.due(self._looked_at)))
-        self._of = len(self._planned)
+    def _in_turn(self, due: list[AgendaItem]) -> list[AgendaItem]:
+        """The first batch of each session, then the second of each that has one, and so on; who was left out first."""
+        turns = Counter[str]()
 
-    def _take(
-        self, item: AgendaItem, acts: Acts, others: dict[str, bool], waiting: dict[MediaRoot, list[Place]]
-    ) -> bool:
-        """Have it purged, together with those that follow below its root; False if it is not to be acted on."""
-        session = self._sessions.load(item.session_id)
-        if session.opened is None:
-            self._correct(item.session_id)
-            return False
-        root = session.terms.media_root
-        if root.path in acts.skipped or self._for_others(root, others):
-            return False
-        together = waiting.setdefault(root, [])
-        if len(together) == TOGETHER or any(place.session_id == item.session_id for place in together):
-            self._round.purge(root, together, acts)
-            together.clear()
-        together.append(Place(item.session_id, item.batch))
-        return True
+        def turn(item: AgendaItem) -> int:
+            turns[item.session_id] += 1
+            return turns[item.session_id]
+
+        return sorted(sorted(due, key=lambda item: item.session_id < self._next), key=turn)
 
     def _for_others(self, root: MediaRoot, known: dict[str, bool]) -> bool:
         """Whether another worker purges below the root, or only another host can: the one that has it mounted."""
@@ -217,14 +207,3 @@ def agenda_of(session: Session, successor: Successor, now: Moment) -> list[Agend
     due = {item.batch: None if item.plan else item.by(now) for item in retention.due(session, successor)}
     due |= {number: next_attempt(batch.purge, now.at) for number, batch in session.batches.items() if batch.purge}
     return [AgendaItem(session.session_id, number, due[number]) for number in sorted(due)]
-
-
-def _in_turn(due: list[AgendaItem]) -> list[AgendaItem]:
-    """The first batch of each session, then the second of each that has one, and so on."""
-    turns = Counter[str]()
-
-    def turn(item: AgendaItem) -> int:
-        turns[item.session_id] += 1
-        return turns[item.session_id]
-
-    return sorted(due, key=turn)

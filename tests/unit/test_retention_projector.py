@@ -71,26 +71,6 @@ def test_a_part_of_what_is_due_is_purged_and_the_rest_comes_first_next_time(chan
     assert all(len(part.recorded) == 2 for part in done[:4])
 
 
-def test_the_agenda_is_looked_at_when_what_was_planned_is_done(
-    channel: Channel, app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who is far behind does not read all that is due for each few batches; and what comes in between has its turn."""
-    looks = list[int]()
-    due = app.agenda.due
-    monkeypatch.setattr(app.agenda, "due", lambda now: looks.append(now) or due(now))
-    channel.open()
-    channel.generate(7)
-    assert len(app.retention.run_part(1).recorded) == 2
-    before = len(looks)
-    for batch in (1, 2, 3):
-        assert [one.event.batch for one in app.retention.run_part(1).recorded] == [batch] * 2  # type: ignore[union-attr]
-    assert len(looks) == before
-    channel.generate(1)
-    assert [one.event.batch for one in app.retention.run_part(5).recorded] == [4, 4, 5, 5]  # type: ignore[union-attr]
-    assert len(looks) == before + 1
-    assert app.retention.run_part(5).recorded == ()
-
-
 def together(app: App, root: Path, batches: int) -> list[Channel]:
     """Three channels below one root, of so many batches each."""
     channels = [Channel(app, root, name) for name in ("news", "radio", "sports")]
