@@ -97,7 +97,7 @@ class Verifier:
         now = Moment(self._clock.now(), self._clock.uptime())
         whole, rows, log = self.reader.read(progress, processes)
         found = self._look_until_settled(whole, level, log.ok, progress)
-        read_models = [*rows.faults(whole), *whole.misleading, *agenda_faults(self._agenda, whole, now)]
+        read_models = [*rows.faults(whole), *sorted(whole.misleading), *agenda_faults(self._agenda, whole, now)]
         journals = tuple(str(one) for one in self._journal.complaints(_roots(whole)))
         return Report(
             ok=log.ok and not read_models and not journals and all(one.clean() for one in found),

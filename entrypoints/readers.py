@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -35,7 +36,7 @@ class _Reading:
         for answer in self._answers:
             try:
                 part = answer.recv()
-            except EOFError:
+            except (EOFError, OSError):  # it was killed, perhaps while it answered
                 part = None
             if part is None:
                 raise LogDamaged(None, "a process that read its share did not come to the end")
@@ -60,8 +61,8 @@ class Processes:
     def begin(self, shares: Sequence[Share], end: int, checkpoint: int) -> Iterator[_Reading]:
         """See `Readers.begin`."""
         with ExitStack() as stack:
-            answers = [self._started(stack, share, end, checkpoint) for share in shares]
             pool = stack.enter_context(ThreadPoolExecutor(1))
+            answers = [self._started(stack, share, end, checkpoint) for share in shares]
             yield _Reading(answers, pool.submit(lambda: list(self._storage_faults())))
 
     def _started(self, stack: ExitStack, share: Share, end: int, checkpoint: int) -> Connection:
@@ -76,10 +77,18 @@ class Processes:
 
 def _answer(answer: Connection, read_share: ReadShare, share: Share, end: int, checkpoint: int) -> None:
     """Read in a process of one's own. Whatever is wrong, who reads it alone finds it as well, and tells it better."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer.send(read_share(share, end, checkpoint))
     except (TrailkeepError, KeyboardInterrupt):
         answer.close()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _processors() -> int:

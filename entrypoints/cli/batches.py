@@ -3,6 +3,7 @@
 import click
 
 from application.generation import expected_of
+from domain.errors import RootUnavailable
 from domain.events import BatchCompleted, Source
 from domain.segments import ExpectedFile
 from entrypoints.cli.common import (
@@ -86,11 +87,13 @@ def complete_batch(ctx: click.Context, name: str, as_json: bool) -> None:
 
         head = app.log.head()
         try:
-            app.generation.complete(found.session_id, duration_ms, actor())
-        finally:  # what is recorded stays so, also where the playlist cannot be written then
+            completed = app.generation.complete(found.session_id, duration_ms, actor())
+        except RootUnavailable:  # perhaps only for the playlist: what is recorded stays so, and is told
             for recorded in recorded_since(app, head):
                 if isinstance(recorded.event, BatchCompleted) and recorded.envelope.session_id == found.session_id:
                     print_event(app, recorded, as_json)
+            raise
+        print_event(app, completed, as_json)
 
 
 @batch.command("fail")
