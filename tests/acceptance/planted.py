@@ -434,7 +434,8 @@ def superfluous_summary(world: World, rng: random.Random) -> list[Finding]:
     columns = [row[1] for row in world.sql("PRAGMA table_info(session_summaries)")]
     strange = f"0000{rng.randrange(16**8):08x}"
     values = ", ".join(f"'{strange}'" if column == "session_id" else column for column in columns)
-    world.sql(f"INSERT INTO session_summaries SELECT {values} FROM session_summaries LIMIT 1")
+    sound = world.sessions("stuck")[1]  # no other plant touches it
+    world.sql(f"INSERT INTO session_summaries SELECT {values} FROM session_summaries WHERE session_id = ?", sound)
     return [found("read model", f"session_summaries: the row of session {strange} is there")]
 
 
@@ -471,7 +472,8 @@ def rows_of_a_session_that_never_was(world: World, rng: random.Random) -> list[F
     columns = [row[1] for row in world.sql("PRAGMA table_info(batch_ledger)")]
     strange = f"0000{rng.randrange(16**8):08x}"
     values = ", ".join(f"'{strange}'" if column == "session_id" else column for column in columns)
-    world.sql(f"INSERT INTO batch_ledger SELECT {values} FROM batch_ledger LIMIT 1")
+    sound = world.sessions("stuck")[1]  # no other plant touches its rows
+    world.sql(f"INSERT INTO batch_ledger SELECT {values} FROM batch_ledger WHERE session_id = ? AND batch = 0", sound)
     return [found("read model", f"of session {strange} is there")]
 
 
