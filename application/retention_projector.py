@@ -29,6 +29,10 @@ PAGE = 1000
 AT_ONCE = 10_000
 """Sessions that are looked at in one go."""
 
+PARTS = 40
+LONGEST_PART = 1000
+"""A backlog is worked off in about so many parts, of so many batches at most: all of it is read for each of them."""
+
 EVER = 2**62
 CLOCK_STEP_US = 1_000_000
 """By how much the wall clock has to be set for the agenda to be made again."""
@@ -91,7 +95,8 @@ class RetentionProjector:
     def run_part(self, most: int, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
         """Catch up and act on ``most`` batches of those that are due now; what was not reached comes first next time.
 
-        Where batches become due all the time, `run_once` would not end. Nothing is due when nothing was recorded.
+        It is more of a long backlog. Where batches become due all the time, `run_once` would not end. Nothing is due
+        when nothing was recorded.
         """
         self._log_check.follow()
         self._follow_the_clock()
@@ -136,6 +141,7 @@ class RetentionProjector:
         waiting: dict[MediaRoot, list[Place]] = {}
         self._looked_at = self._clock.now()
         due, acted, all_seen = self._in_turn(self._agenda.due(self._looked_at)), 0, True
+        most = max(most, min(len(due) // PARTS, LONGEST_PART))
         for number, item in enumerate(due, 1):
             progress("batches", number, len(due))
             if acted >= most:

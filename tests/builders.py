@@ -1,6 +1,7 @@
 """Histories for tests: each builder takes only the field that matters. No time passes and nothing is random here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid5
@@ -60,6 +61,15 @@ class FakeClock:
     def now(self) -> int:
         self.time += self.tick_us
         return self.time - self.tick_us
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """It stands still however often it is looked at."""
+        tick_us, self.tick_us = self.tick_us, 0
+        try:
+            yield
+        finally:
+            self.tick_us = tick_us
 
     def advance(self, seconds: float) -> None:
         self.time += round(seconds * SECOND)

@@ -127,8 +127,9 @@ class Process:
         self.app = self._joined()
 
     def recover(self) -> None:
-        """What `trailkeep recover` does."""
-        self.app.recoverer.recover()
+        """What `trailkeep recover` does, in no time: nothing becomes due between its last look and its end."""
+        with self.clock.standing():
+            self.app.recoverer.recover()
 
     def live(self) -> None:
         """Go on from wherever the log says the life is, to its end; begin as `trailkeep run` begins."""
@@ -171,7 +172,7 @@ class Process:
         ):
             app = App(self.place.url)
         if newest := app.log.read(after=app.log.head() - 1):
-            self.clock.time = max(self.clock.time, newest[-1].envelope.recorded_at + 1)
+            self.clock.time = max(self.clock.time, newest[-1].envelope.recorded_at)
         if self.boot > 1 and self.clock.boot == FakeClock().boot:
             self.clock.reboot()
         return app

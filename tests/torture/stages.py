@@ -74,11 +74,12 @@ def chosen(seed: int, point: str, met: Counter[str]) -> int:
 
 def _judged(arena: Arena, process: Process) -> Any:
     """What stands, if it is as it has to be."""
-    look(process, arena.told.read_bytes())
-    verified(process)
-    nothing_left(process)
-    stands = standing(process)
-    nothing_to_add(process, stands)
+    with process.clock.standing():
+        look(process, arena.told.read_bytes())
+        verified(process)
+        nothing_left(process)
+        stands = standing(process)
+        nothing_to_add(process, stands)
     return stands
 
 

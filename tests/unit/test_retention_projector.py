@@ -71,6 +71,18 @@ def test_a_part_of_what_is_due_is_purged_and_the_rest_comes_first_next_time(chan
     assert all(len(part.recorded) == 2 for part in done[:4])
 
 
+def test_of_a_long_backlog_a_part_is_longer(channel: Channel, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agenda is read as a whole for each part: with parts of one length a backlog would make itself longer."""
+    monkeypatch.setattr("application.retention_projector.PARTS", 2)
+    channel.open()
+    channel.generate(8)
+    done = [len(app.retention.run_part(1).recorded) // 2 for _ in range(5)]
+    assert done == [3, 1, 1, 1, 0], "half of what is due, but one at least"
+    monkeypatch.setattr("application.retention_projector.LONGEST_PART", 2)
+    channel.generate(6)
+    assert len(app.retention.run_part(1).recorded) // 2 == 2
+
+
 def together(app: App, root: Path, batches: int) -> list[Channel]:
     """Three channels below one root, of so many batches each."""
     channels = [Channel(app, root, name) for name in ("news", "radio", "sports")]
