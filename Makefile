@@ -2,7 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
-PROCESSES ?= auto
+# One more than there are processors: half of the tests wait for a flush, an encoder or a clock.
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long torture lint bench coverage mutation docs lock clean
@@ -37,7 +38,7 @@ coverage: $(DEV) ## branch coverage of domain and application; fails below 95 % 
 	$(BIN)/python tests/branches.py
 
 mutation: $(DEV) ## mutate what decides on deletions; fails on a survivor that docs/reference/mutation.md does not judge
-	$(BIN)/python tests/mutation.py $(if $(filter-out auto,$(PROCESSES)),--max-children $(PROCESSES))
+	$(BIN)/python tests/mutation.py --max-children $(PROCESSES)
 
 docs: $(DEV) ## write the generated parts of the docs again
 	$(BIN)/python docs/generate.py
