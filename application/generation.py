@@ -80,8 +80,7 @@ class Generation:
         command = self._order(terms, before, ordinal)
         decide(Session(session_id), command)
         command = msgspec.structs.replace(command, media_root=self._adopt(terms.root, before))
-        with self._roots.flushing(command.media_root):
-            self._files.prepare(terms.root, terms.channel, terms.renditions)
+        self._files.prepare(terms.root, terms.channel, terms.renditions)
         return self._handler.execute(session_id, command, cause)[0]
 
     def require_root(self, session: Session) -> None:
@@ -92,7 +91,7 @@ class Generation:
     def producing(self, session: Session) -> Iterator[None]:
         """Hold the session's channel as its one producer; errors as `MediaFiles.producing`."""
         terms = session.terms
-        with self._roots.flushing(terms.media_root), self._files.producing(terms.media_root.path, terms.channel):
+        with self._files.producing(terms.media_root.path, terms.channel):
             yield
 
     def start(self, session_id: str, source: Source, cause: Cause) -> Recorded:
@@ -106,8 +105,7 @@ class Generation:
         session = self._sessions.load(session_id)
         terms, root = session.terms, session.terms.media_root
         self._roots.require(root)
-        with self._roots.flushing(root):
-            self._files.prepare(root.path, terms.channel, terms.renditions)
+        self._files.prepare(root.path, terms.channel, terms.renditions)
         present = self._files.find(root.path, terms.channel, [one.file for one in expected_of(session)])
         earlier = [one for one in self._sessions.earlier(session) if one.terms.media_root.root_id == root.root_id]
         return self._handler.execute(

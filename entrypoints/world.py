@@ -4,7 +4,6 @@ import hashlib
 import os
 import socket
 import time
-import uuid
 from pathlib import Path
 
 import uuid_utils
@@ -39,7 +38,8 @@ class Uuids:
 
     def derive(self, namespace: str, name: str) -> str:
         """A UUIDv5 (RFC 9562 section 5.5); what is not Unicode in the name, which somebody typed, counts as escapes."""
-        return str(uuid.uuid5(uuid.UUID(namespace), name.encode(errors="backslashreplace").decode()))
+        of = uuid_utils.UUID(namespace)
+        return str(uuid_utils.uuid5(of, name.encode(errors="backslashreplace").decode()))
 
 
 def host_name() -> str:

@@ -173,24 +173,22 @@ class ChannelDirectories:
         return self.nearest(path.rpartition("/")[0]) if path else self.root
 
     def make_channel(self) -> None:
-        """Make the channel's directory, durably, unless it is there.
+        """Make the channel's directory, unless it is there. It is durable when what is in it is (`SegmentRoots.sync`).
 
         Raises:
             Refused: it may not be made, or something else is in its place.
-            RootUnavailable: it cannot be made now, or the root could not be flushed.
+            RootUnavailable: it cannot be made now.
 
         """
         with _refusing(self.path, "channel", self._name):
             _make(self.root, self._name)
             self.channel()
-        flush(self.root, self.path, "its directory")
 
     def make_rendition(self, name: str) -> None:
         """Make a rendition's directory in the channel's, as `make_channel` does."""
         with _refusing(self.path, "rendition", name):
             _make(self.channel(), check_label("rendition", name))
             self.rendition(name)
-        flush(self.channel(), self.path, f"the directory of channel {self._name}")
 
     def _keep(self, descriptor: int) -> int:
         self._stack.callback(os.close, descriptor)

@@ -46,11 +46,11 @@ class SegmentRoots(MediaFiles):
         return locks.producing(root, channel)
 
     def prepare(self, root: str, channel: str, renditions: Sequence[str]) -> None:
-        """Make the directories of a channel, durably.
+        """Make the directories of a channel. `sync` makes them durable, with what is in them.
 
         Raises:
             Refused: one cannot be made, or a link or a file is in its place.
-            RootSuspect: the root is missing, or a directory could not be flushed.
+            RootSuspect: the root is missing.
 
         """
         with ChannelDirectories(root, channel) as directories:

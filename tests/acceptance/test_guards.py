@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 
-from domain.errors import FlushFailed
 from tests.acceptance.command_line import RENDITION, Store, names_of, of_type
 
 SIZE = 4
@@ -67,32 +66,6 @@ def test_a_lost_marker_is_made_again_by_a_person_who_says_why(store: Store) -> N
     assert trusted["actor"].startswith("cli")
     assert store.invoke("project").exit_code == 0
     assert store.names() == names_of(1, 2, batch_size=SIZE)
-
-
-@pytest.mark.rule("R16", "R17")
-@pytest.mark.invariant(9)
-def test_a_flush_that_failed_before_the_first_session_was_opened_is_ended_by_a_person(
-    empty_store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """R16, R17: or nobody could ever open one there."""
-    store = empty_store
-    words = ("session", "open", "news", "--root", str(store.root), "--batch-size", "2")
-    with monkeypatch.context() as patch:
-        patch.setattr("media.directories.flush", fail_to_flush)
-        assert store.invoke(*words).exit_code == 4
-    held = store.invoke(*words)
-    assert held.exit_code == 4
-    assert f"trailkeep root trust {store.root}" in held.stderr
-    assert store.invoke("root", "trust", str(store.root.with_name("elsewhere")), "--reason", "looked").exit_code == 1
-    assert store.invoke("root", "trust", str(store.root), "--reason", "a cable was loose").exit_code == 0
-    assert store.invoke(*words).exit_code == 0
-    assert [event["type"] for event in store.events()] == ["RootSuspected", "RootTrusted", "SessionOpened"]
-
-
-def fail_to_flush(_: int, root: str, what: str) -> None:
-    """The root itself; what is above it is nobody's yet."""
-    if what == "its directory":
-        raise FlushFailed(root, f"{what} cannot be flushed to disk: EIO")
 
 
 @pytest.mark.rule("R18", "R19")

