@@ -35,7 +35,9 @@ from domain.segments import DEFAULT_PATTERN
 from entrypoints.bootstrap import App, opened
 from entrypoints.worker import Worker
 
-THREADS = 8
+THREADS = 32
+"""In each process that produces: the sessions are independent of each other, and wait for the disk side by side."""
+
 EVENTS_OF_BATCH = 4
 BEFORE_DUE = 2
 """Batches of a session that make nothing due."""

@@ -22,8 +22,8 @@ _TEMPORARY = f"{JOURNAL_FILE}.new"
 _BEGINNING = 256
 """Bytes by which a journal is known again: an inode's number is soon used for another file."""
 
-_LONGEST = 2**20
-"""Bytes within which the last lines are: one is of some hundred."""
+_WINDOWS = (2**13, 2**20)
+"""Bytes within which the last two lines usually are, for one is of some hundred; and in any case."""
 
 _DECODER = msgspec.json.Decoder(JournalLine)
 
@@ -131,8 +131,12 @@ def _content_after(descriptor: int, after: JournalPlace) -> tuple[JournalPlace, 
 def _sound_end(descriptor: int) -> int:
     """The size of the journal without a last line that was torn."""
     end = os.fstat(descriptor).st_size
-    start = max(0, end - _LONGEST)
-    return start + _sound(os.pread(descriptor, end - start, start))
+    for window in _WINDOWS:
+        start = max(0, end - window)
+        content = os.pread(descriptor, end - start, start)
+        if content.count(b"\n") > 1:
+            break
+    return start + _sound(content)
 
 
 def _sound(content: bytes) -> int:
