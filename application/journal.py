@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from application.ports import EventLog, JournalLine, JournalPlace, Journals, MediaFiles, ReadModels
 from application.roots import Roots
-from application.seen import Sighting, absent
+from application.seen import Sighting, absent, sentence
 from application.sessions import Sessions
 from domain.errors import EventsLost, RootFull, RootUnavailable
 from domain.events import OF_ROOTS, MediaRoot, Recorded
@@ -26,8 +26,6 @@ KEEP = 2000
 
 RELIST = 500
 """After so many events it is asked anew which roots there are: that is a look at every session."""
-
-ADVICE = "`trailkeep db reconcile` names them and says what to do"
 
 log = structlog.get_logger("trailkeep.journal")
 
@@ -59,11 +57,15 @@ class IntentJournal:
         self._log, self._sessions, self._roots, self._files = event_log, sessions, roots, files
         self._journals, self._read_models, self._store_id = journals, read_models, store_id
         self._known: dict[str, _Known] = {}
+        self._unflushed: dict[str, set[str]] = {}
         self._listed: int | None = None
         self._roots_known: set[MediaRoot] = set()
 
     def write(self, root: MediaRoot, *event_ids: str) -> None:
         """Write the events' lines, durably, unless they are there; for one who holds the root.
+
+        A line that is there, and that this process did not write, may not be on disk yet: who wrote it may have been
+        killed before it flushed it, or before it flushed the root in which the journal was made.
 
         Raises:
             RootUnavailable: it cannot be written now; `RootFull` if there is no room.
@@ -73,9 +75,18 @@ class IntentJournal:
         self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
         known = self._read(root.path)
         found = [self._log.find(event_id) for event_id in event_ids if event_id not in known.ids]
-        if lines := [self._line(recorded) for recorded in found if recorded is not None]:
-            with self._roots.flushing(root):
+        lines = [self._line(recorded) for recorded in found if recorded is not None]
+        if first := root.path not in self._unflushed:
+            self._unflushed[root.path] = set(known.ids)
+        unflushed = self._unflushed[root.path]
+        with self._roots.flushing(root):
+            if (first and unflushed) or not unflushed.isdisjoint(event_ids):
+                self._journals.flush(root.path)
+                unflushed.clear()
+            if lines:
                 self._journals.append(root.path, lines)
+                self._read(root.path)
+                unflushed.clear()
 
     def note(self, root: MediaRoot, event_id: str) -> None:
         """`write` where that is possible, for one who does not hold the root, and does not wait for its disk."""
@@ -155,7 +166,7 @@ class IntentJournal:
         """Forget what was folded from the log, and what was compared with it."""
         self._sessions.forget()
         self._roots.forget()
-        self._known, self._listed = {}, None
+        self._known, self._unflushed, self._listed = {}, {}, None
 
     def gone(self, seen: Sequence[Recorded]) -> None:
         """Take note that the log does not have these events any more, which this process saw in it.
@@ -199,6 +210,8 @@ class IntentJournal:
         if place.lines == len(lines):
             known = _Known(ids=set())  # from its beginning: it is another file
         known.ids.update(line.event_id for line in lines)
+        if path in self._unflushed:
+            self._unflushed[path].update(line.event_id for line in lines)
         ours = tuple(line for line in lines if line.store_id == self._store_id)
         known = self._known[path] = replace(known, place=place, strange=known.strange + ours)
         return known
@@ -228,16 +241,3 @@ class IntentJournal:
         if self._read(root.path).place.lines > LONGEST and not self.missing(root):
             with self._roots.flushing(root):
                 self._journals.shorten(root.path, KEEP)
-
-
-def sentence(who: str, lost: Sequence[JournalLine]) -> str:
-    """What to say of events that the log does not have, and who tells of them."""
-    first = min(lost, key=lambda line: line.position)
-    what = first.type + (f" of channel {first.channel}" if first.channel else "")
-    what += "" if first.batch is None else f", batch {first.batch}"
-    events = f"{len(lost)} events" if len(lost) > 1 else "an event"
-    return (
-        f"{who} knows of {events} that the log does not have: {what}, at position {first.position}"
-        f"{', and on' if len(lost) > 1 else ''}; was the database put back, or did it fail over to a copy that was "
-        f"behind? {ADVICE}"
-    )

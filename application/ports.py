@@ -641,6 +641,15 @@ class Journals(Protocol):
         """
         ...
 
+    def flush(self, root: str) -> None:
+        """Make what is there durable, whoever wrote it: it may have died before it could.
+
+        Raises:
+            RootSuspect: it could not be flushed, or not be opened.
+
+        """
+        ...
+
     def shorten(self, root: str, keep: int) -> None:
         """Keep the newest lines alone, atomically and durably, for one who holds the root; errors as `append`."""
         ...

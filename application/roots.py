@@ -79,6 +79,17 @@ class Roots:
         now = self._as_it_is(root)
         return self._record(root, lambda state: trust(state, now, reason), cause)
 
+    def unopened(self, path: str) -> MediaRoot | None:
+        """The root whose marker is at the path, if something is held against it; no session need be opened on it."""
+        try:
+            marker = self._files.read_marker(path)
+        except RootUnavailable:
+            return None
+        if marker is None or marker.store_id != self._store_id:
+            return None
+        held = self._state(marker.root_id).held_against(path)
+        return MediaRoot(path=path, root_id=marker.root_id) if held else None
+
     def accepted(self, root_id: str) -> frozenset[str]:
         """The ids of events that the root's journal tells of, and of which an operator accepted that they are lost."""
         return frozenset(self._state(root_id).accepted)

@@ -23,7 +23,7 @@ POLL_S = 1.0
 """How long the projectors sleep at most: what another process recorded is seen within this, were its signal lost."""
 
 MOST_PURGES = 50
-"""Batches that are purged in a row before read models and seal have their turn."""
+"""Batches that are purged in a row before read models and seal have their turn; more of a long backlog."""
 
 log = structlog.get_logger("trailkeep.worker")
 

@@ -5,7 +5,7 @@ still needs (R5).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -82,11 +82,22 @@ def _delete(root: str, channel: str, places: Sequence[_Place]) -> Deletion:
                     raise unavailable(root, f"{channel}/{place.recorded.file} cannot be deleted", error) from error
                 attempt.remaining.append(RemainingFile(name=place.recorded.file, errno=errno_name(error)))
         left = {file.name for file in attempt.remaining}
-        gone_from = dict.fromkeys(place.directory for place in places if place.recorded.file not in left)
+        gone_from = [place.directory for place in places if place.recorded.file not in left]
+        if attempt.already_absent:  # perhaps with a directory, which may have been made again since
+            gone_from = sorted({above for directory in gone_from for above in _upwards(directory)}, reverse=True)
         with suspecting(root, f"{channel} cannot be opened"):
-            for directory in dict.fromkeys(map(directories.nearest, gone_from)):
+            flushed = list(map(directories.nearest, gone_from))
+            for directory in dict.fromkeys([*flushed, *([directories.root] if attempt.already_absent else [])]):
                 flush(directory, root, f"a directory of channel {channel}")
     return attempt.outcome()
+
+
+def _upwards(directory: str) -> Iterator[str]:
+    """The directory and those above it, up to the channel's, which is empty."""
+    while directory:
+        yield directory
+        directory = directory.rpartition("/")[0]
+    yield ""
 
 
 class _Attempt:

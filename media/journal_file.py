@@ -64,6 +64,19 @@ class JournalFiles(Journals):
             if end == 0:
                 flush(directory, root, "its directory")
 
+    def flush(self, root: str) -> None:
+        """See `Journals.flush`."""
+        with opened_root(root) as directory, suspecting(root, f"its journal {JOURNAL_FILE} cannot be opened"):
+            try:
+                descriptor = open_to_read(directory, JOURNAL_FILE)
+            except FileNotFoundError:
+                return
+            try:
+                flush(descriptor, root, "its journal")
+            finally:
+                os.close(descriptor)
+            flush(directory, root, "its directory")
+
     def shorten(self, root: str, keep: int) -> None:
         """See `Journals.shorten`."""
         lines, _ = self.read(root)

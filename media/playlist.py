@@ -102,6 +102,8 @@ def _make_again(directories: ChannelDirectories, channel: str, rendition: str) -
     try:
         directories.make_channel()
         directories.make_rendition(rendition)
+        flush(directories.channel(), directories.path, channel)
+        flush(directories.root, directories.path, "its directory")
     except Refused as refused:
         raise RootSuspect(directories.path, f"{channel}/{rendition}: {refused.reason}") from refused
 

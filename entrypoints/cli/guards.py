@@ -99,7 +99,7 @@ def trust_root(ctx: click.Context, directory: str, reason: str, as_json: bool) -
     path = media_root(directory, Path.cwd())
     require_database(ctx)
     with recording(ctx) as app:
-        known = next((found for found in _roots(app) if found.path == path), None)
+        known = next((found for found in _roots(app) if found.path == path), None) or app.roots.unopened(path)
         if known is None:
             raise NotFound("root", path, "a media root that a session was opened on; see `trailkeep root list`")
         recorded = app.roots.trust(known, reason, cause())

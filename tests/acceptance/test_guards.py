@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from domain.errors import FlushFailed
+from entrypoints.bootstrap import opened
 from tests.acceptance.command_line import RENDITION, Store, names_of, of_type
 
 SIZE = 4
@@ -166,3 +168,22 @@ def test_damage_that_a_run_comes_upon_stops_its_purging_but_not_its_batches(empt
     assert "purging stops" in went_on.stderr
     assert "events_are_not_updated, which guards the log, is missing" in went_on.stderr
     assert store.names() == names_of(0, 1, 2, 3, batch_size=2)
+
+
+@pytest.mark.rule("R16", "R17")
+@pytest.mark.invariant(9)
+def test_a_root_that_was_moved_with_a_lost_flush_held_against_it_is_trusted_where_it_is(store: Store) -> None:
+    """R16, R17: no session was opened on it there, and none could be before it is trusted."""
+    with opened(store.database) as app:
+        root = app.sessions.resolve("news").terms.media_root
+        with pytest.raises(FlushFailed), app.roots.flushing(root):
+            raise FlushFailed(root.path, "a directory cannot be flushed to disk: EIO")
+    assert store.invoke("session", "close", "news").exit_code == 0
+    moved = store.root.rename(store.directory / "moved")
+    words = ("session", "open", "news", "--root", str(moved), "--batch-size", "2")
+    held = store.invoke(*words)
+    assert held.exit_code == 4
+    assert f"trailkeep root trust {moved}" in held.stderr
+    assert store.invoke("root", "trust", str(store.directory / "elsewhere"), "--reason", "looked").exit_code == 1
+    assert store.invoke("root", "trust", str(moved), "--reason", "a cable was loose").exit_code == 0
+    assert store.invoke(*words).exit_code == 0

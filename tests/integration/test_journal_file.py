@@ -209,6 +209,13 @@ class TestDurability:
             assert flushed == wanted
         assert len(read(root)) == 2
 
+    def test_what_another_one_wrote_is_flushed_with_the_directory(self, root: Path) -> None:
+        code = APPEND.format(call="JournalFiles().flush(sys.argv[1])")
+        for wanted in [], [f"fsync {JOURNAL_FILE}", "fsync ."]:
+            calls = traced(code, str(root), log=root.with_name("calls"), calls="write,fsync")[1]
+            assert steps(calls, root) == wanted
+            append(root, 1)
+
     def test_a_shortened_one_is_whole_before_it_takes_the_name(self, root: Path) -> None:
         append(root, 1, 2)
         code = APPEND.format(call="JournalFiles().shorten(sys.argv[1], 1)")

@@ -376,7 +376,11 @@ def test_a_directory_that_somebody_removed_is_made_again_with_a_playlist_that_li
     publish(root, a_window(range(5)))
     shutil.rmtree(root / gone)
     assert playlists.listed(str(root), CHANNEL, "v1") is None
-    publish(root, a_window(range(5)))
+    flushed = list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("media.playlist.flush", lambda _, __, what: flushed.append(what))
+        publish(root, a_window(range(5)))
+    assert flushed[:2] == [CHANNEL, "its directory"], "they lead to the playlists"
     assert playlists.listed(str(root), CHANNEL, "v1") == ()
 
 

@@ -69,7 +69,7 @@ def test_what_a_killed_attempt_unlinked_is_flushed_by_the_next(root: Path) -> No
     assert names(root) == []
     _, calls, said = delete(root, batch)
     assert said == "0 deleted 3 absent\n"
-    assert steps(calls, root) == ["fsync news/v1"]
+    assert steps(calls, root) == ["fsync news/v1", "fsync news", "fsync ."]
 
 
 @pytest.mark.rule("R6", "R10")
@@ -86,15 +86,18 @@ def test_a_killed_attempt_is_finished_by_the_next(root: Path) -> None:
 
 @pytest.mark.rule("R10")
 @pytest.mark.invariant(2)
-def test_where_the_directory_itself_is_gone_the_one_above_is_flushed(root: Path) -> None:
+def test_where_the_directory_itself_is_gone_those_above_are_flushed(root: Path) -> None:
     batch = a_batch(root, size=1)
     (root / CHANNEL / batch[0].file).unlink()
     (root / CHANNEL / "v1").rmdir()
     _, calls, _ = delete(root, batch)
-    assert steps(calls, root) == ["fsync news"]
+    assert steps(calls, root) == ["fsync news", "fsync ."]
     (root / CHANNEL).rmdir()
     _, calls, _ = delete(root, batch)
     assert steps(calls, root) == ["fsync ."]
+    (root / CHANNEL / "v1").mkdir(parents=True)
+    _, calls, _ = delete(root, batch)
+    assert steps(calls, root) == ["fsync news/v1", "fsync news", "fsync ."], "it was made again by somebody"
 
 
 @pytest.mark.rule("R10", "R17")

@@ -75,6 +75,8 @@ EFFECTS = {
     "unlist.fsync-channel": "step 3",
     "purge.unlink-segment": "step 5: a segment goes",
     "purge.fsync-rendition": "step 6: a directory that held segments is flushed",
+    "purge.fsync-channel": "step 6: where a file was gone already, the channel's directory is flushed",
+    "purge.fsync-root": "step 6: and the root",
     "append.PurgeFailed": "step 7: an outcome with files remaining is committed",
     "append.SegmentsPurged": "step 7: the outcome is committed",
     "append.SessionClosed": "the session's end is committed",

@@ -39,6 +39,7 @@ _ACTS = (
     (SegmentRoots, "adopt", "adopt"),
     (SegmentRoots, "try_writing", "probe"),
     (JournalFiles, "append", "journal"),
+    (JournalFiles, "flush", "journal"),
     (JournalFiles, "shorten", "shorten"),
     (ChannelDirectories, "make_channel", "prepare"),
     (ChannelDirectories, "make_rendition", "prepare"),

@@ -35,6 +35,9 @@ LEFTOVERS = {
 }
 """The effects that only a process has that finds what a killed one left; and where that one is killed."""
 
+KILLED, CUT = "journal.write-journal.after", "purge.fsync-rendition.after"
+"""What a killed process wrote and did not flush is there for the next one, until the power goes: for each line."""
+
 
 class PowerCuts:
     """The cases of some seeds and points, on filesystems of one kind."""
@@ -56,8 +59,11 @@ class PowerCuts:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def run(self, seeds: Sequence[int], points: Sequence[str] | None) -> Iterator[Failure]:
-        """Run the cases; all points that there are, if none are given. What does not hold is yielded."""
+    def run(self, seeds: Sequence[int], points: Sequence[str] | None, line: int = 0) -> Iterator[Failure]:
+        """Run the cases; all that there are, if no points are given. What does not hold is yielded.
+
+        With a ``line`` there is one case alone: a kill after that line of the journal, and a cut of the next process.
+        """
         for seed in seeds:
             try:
                 life = lived(self._arena, seed)
@@ -65,30 +71,36 @@ class PowerCuts:
                 yield self._failure(seed, POINTS[0])  # which lives it, too, before anything else
                 continue
             self.tally.points.update(life.points)
-            for point in points or POINTS:
+            lines = [line] if line else range(0 if points else life.points[KILLED] + 1)
+            for point, number in [
+                *((one, 0) for one in (points or POINTS) if not line),
+                *((CUT, n) for n in lines if n),
+            ]:
                 self.tally.cases["power cuts"] += 1
                 try:
-                    self._cut(seed, point, life)
+                    self._cut(seed, point, life, number)
                 except Exception:
-                    yield self._failure(seed, point)
+                    yield self._failure(seed, point, number)
 
-    def _cut(self, seed: int, point: str, life: Met) -> None:
+    def _cut(self, seed: int, point: str, life: Met, line: int) -> None:
         self._arena.begin()
-        left = LEFTOVERS.get(point.rpartition(".")[0])
-        if left:
-            cut_off(self._arena, seed, kill_at(left, chosen(seed, left, life.points)))
         for disk in self._disks:
             disk.settle()
+        left = KILLED if line else LEFTOVERS.get(point.rpartition(".")[0])
+        if left:
+            cut_off(self._arena, seed, kill_at(left, line or chosen(seed, left, life.points)))
         occurrence = 1 if left else chosen(seed, point, life.points)
-        cut_off(self._arena, seed, at_point(point, occurrence, self._lose_power), self._mistake)
+        lose_power = at_point(point, occurrence, self._lose_power)
+        cut_off(self._arena, seed, lose_power, self._mistake, surely=not line)  # after the last lines no purge comes
         for disk in self._disks:
             disk.unmount()
             disk.mount()
         met = recovered(self._arena, seed, end=life.standing, boot=2)
         self.tally.points.update(met.points + met.later)
 
-    def _failure(self, seed: int, point: str) -> Failure:
-        command = f"python -m tests.torture.power_cuts --kind {self._kind} --seeds {seed} --points {point}"
+    def _failure(self, seed: int, point: str, line: int = 0) -> Failure:
+        which = f"--line {line}" if line else f"--points {point}"
+        command = f"python -m tests.torture.power_cuts --kind {self._kind} --seeds {seed} {which}"
         return Failure(seed, command + made(self._mistake), traceback.format_exc())
 
     def _lose_power(self) -> None:
@@ -102,6 +114,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=KINDS, default="ext4")
     parser.add_argument("--seeds", type=numbers, default="0-19", help="such as 0-4,7")
     parser.add_argument("--points", type=lambda text: text.split(","), help="with commas; all that there are, if none")
+    parser.add_argument("--line", type=int, default=0, help="kill after this line of the journal, then cut")
     parser.add_argument("--mistake", choices=MISTAKES, default="none", help="a mistake that has to be found")
     given = parser.parse_args()
     unshare_mounts()
@@ -109,7 +122,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="trailkeep-torture-", dir=arena_directory()) as directory,
         PowerCuts(given.kind, Path(directory), given.mistake) as cuts,
     ):
-        tell(cuts.run(given.seeds, given.points), cuts.tally)
+        tell(cuts.run(given.seeds, given.points, given.line), cuts.tally)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,42 @@ class TestWriting:
         assert told(channel.root).count(("PurgeIssued", 0)) == 1
         assert len(told(channel.root)) == 4
 
+    @pytest.mark.rule("R10", "R14")
+    @pytest.mark.invariant(13)
+    def test_a_line_of_another_process_is_flushed_before_it_counts(
+        self, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """R10, R14: who wrote it may have been killed before it could."""
+        done: list[str] = []
+
+        def noted(what: str, kind: type) -> None:
+            original = getattr(kind, what)
+
+            def noting(self: object, root: str, *rest: Any) -> object:
+                done.append(what)
+                return original(self, root, *rest)
+
+            monkeypatch.setattr(kind, what, noting)
+
+        channel.open()
+        channel.generate(4)
+        mine, others = (App(channel.app.store) for _ in range(2))
+        for number in (0, 1):
+            channel.app.purger.issue(channel.id, number)
+        issued = [batch.purge for batch in channel.session.batches.values() if batch.purge]
+        for kind, what in ((JournalFiles, "flush"), (JournalFiles, "append"), (SegmentRoots, "delete")):
+            noted(what, kind)
+        others.journal.write(root_of(channel), issued[0].event_id)
+        assert done == ["flush", "append"], "the first time that it looks there are lines of others"
+        mine.purger.carry_out(channel.id, 0)
+        assert done[2:] == ["flush", "delete"]
+        others.journal.write(root_of(channel), issued[1].event_id)
+        assert done[4:] == ["append"], "it flushed all that was there"
+        mine.purger.carry_out(channel.id, 1)
+        assert done[5:] == ["flush", "delete"], "that line is not its own"
+        mine.journal.write(root_of(channel), *(one.event_id for one in issued))
+        assert done[7:] == [], "by now they are on disk"
+
     @pytest.mark.rule("R15")
     @pytest.mark.parametrize("there", [True, False])
     def test_a_closing_is_in_it_if_the_disk_is_there(self, channel: Channel, there: bool) -> None:
