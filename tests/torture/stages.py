@@ -35,7 +35,7 @@ def lived(arena: Arena, seed: int) -> Met:
 
 
 def cut_off(arena: Arena, seed: int, reach: Reach, mistake: str = "none", *, surely: bool = True) -> None:
-    """The life of this seed, in a process of its own, up to the point where ``reach`` ends it, as it ``surely`` does."""
+    """The life of this seed, in a process of its own, up to the point where ``reach`` ends it, as it surely does."""
 
     def work() -> None:
         with MISTAKES[mistake](), arena.process(seed, reach) as process:
