@@ -87,7 +87,9 @@ def _delete(root: str, channel: str, places: Sequence[_Place]) -> Deletion:
             gone_from = sorted({above for directory in gone_from for above in _upwards(directory)}, reverse=True)
         with suspecting(root, f"{channel} cannot be opened"):
             flushed = list(map(directories.nearest, gone_from))
-            for directory in dict.fromkeys([*flushed, *([directories.root] if attempt.already_absent else [])]):
+            if attempt.already_absent:
+                flushed.append(directories.root)
+            for directory in dict.fromkeys(flushed):
                 flush(directory, root, f"a directory of channel {channel}")
     return attempt.outcome()
 

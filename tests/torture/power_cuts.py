@@ -71,18 +71,14 @@ class PowerCuts:
                 yield self._failure(seed, POINTS[0])  # which lives it, too, before anything else
                 continue
             self.tally.points.update(life.points)
-            lines = [line] if line else range(0 if points else life.points[KILLED] + 1)
-            for point, number in [
-                *((one, 0) for one in (points or POINTS) if not line),
-                *((CUT, n) for n in lines if n),
-            ]:
+            for point, number in _cases(life, points, line):
                 self.tally.cases["power cuts"] += 1
                 try:
-                    self._cut(seed, point, life, number)
+                    self._cut(seed, point, life, number, surely=number == line)  # after the last lines no purge comes
                 except Exception:
                     yield self._failure(seed, point, number)
 
-    def _cut(self, seed: int, point: str, life: Met, line: int) -> None:
+    def _cut(self, seed: int, point: str, life: Met, line: int, *, surely: bool) -> None:
         self._arena.begin()
         for disk in self._disks:
             disk.settle()
@@ -91,7 +87,7 @@ class PowerCuts:
             cut_off(self._arena, seed, kill_at(left, line or chosen(seed, left, life.points)))
         occurrence = 1 if left else chosen(seed, point, life.points)
         lose_power = at_point(point, occurrence, self._lose_power)
-        cut_off(self._arena, seed, lose_power, self._mistake, surely=not line)  # after the last lines no purge comes
+        cut_off(self._arena, seed, lose_power, self._mistake, surely=surely)
         for disk in self._disks:
             disk.unmount()
             disk.mount()
@@ -107,6 +103,14 @@ class PowerCuts:
         for disk in self._disks:
             disk.cut()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _cases(life: Met, points: Sequence[str] | None, line: int) -> list[tuple[str, int]]:
+    """Where the power goes, and after which line of the journal a process was killed before; 0 for none."""
+    if line:
+        return [(CUT, line)]
+    cases = [(point, 0) for point in points or POINTS]
+    return cases if points else [*cases, *((CUT, number) for number in range(1, life.points[KILLED] + 1))]
 
 
 def main() -> None:
