@@ -104,9 +104,9 @@ class Generation:
         """
         session = self._sessions.load(session_id)
         terms, root = session.terms, session.terms.media_root
-        self._roots.require(root)
-        self._files.prepare(root.path, terms.channel, terms.renditions)
-        present = self._files.find(root.path, terms.channel, [one.file for one in expected_of(session)])
+        with self._roots.proven(root):
+            self._files.prepare(root.path, terms.channel, terms.renditions)
+            present = self._files.find(root.path, terms.channel, [one.file for one in expected_of(session)])
         earlier = [one for one in self._sessions.earlier(session) if one.terms.media_root.root_id == root.root_id]
         return self._handler.execute(
             session_id,

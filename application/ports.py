@@ -509,8 +509,19 @@ class MediaFiles(Protocol):
         """
         ...
 
+    def staying(self, root: str) -> AbstractContextManager[None]:
+        """Have all that this thread does below the root done on the disk that is there now, also if it is unmounted.
+
+        Raises:
+            RootSuspect: the root is missing.
+
+        """
+        ...
+
     def exclusive(self, root: str) -> AbstractContextManager[None]:
         """Hold the root against every other process and thread that purges or publishes in it.
+
+        What this thread does below it meanwhile is done on the disk that is held: see `staying`.
 
         Raises:
             RootSuspect: the root is missing.

@@ -82,13 +82,14 @@ class Purger:
 
         """
         session = self._sessions.load(session_id)
-        self._roots.require(session.terms.media_root)
-        return self._handler.execute(*self._order(session, batch, confirmed, actor))[0]
+        with self._roots.proven(session.terms.media_root):
+            order = self._order(session, batch, confirmed, actor)
+        return self._handler.execute(*order)[0]
 
     def issue_each(self, root: MediaRoot, places: Sequence[Place]) -> list[Recorded | Refused]:
         """`issue`, for batches of different sessions below the root; what is refused is in its batch's place."""
-        self._roots.require(root)
-        orders = [self._order(self._sessions.load(place.session_id), place.batch) for place in places]
+        with self._roots.proven(root):
+            orders = [self._order(self._sessions.load(place.session_id), place.batch) for place in places]
         answers = self._handler.execute_each(orders)
         return [answer if isinstance(answer, Refused) else answer[0] for answer in answers]
 

@@ -1,7 +1,7 @@
 """Media roots: whether each proves to be the one that the log knows, and what is recorded when it does not (R17)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from msgspec.structs import replace
 
@@ -41,6 +41,18 @@ class Roots:
             raise RootSuspect(root.path, _latched(root, held.reason))
         now = self._as_it_is(root)
         self._record(root, lambda state: prove(state, now, PROVEN), Cause(ACTOR))
+
+    @contextmanager
+    def proven(self, root: MediaRoot) -> Iterator[None]:
+        """Look and work, inside the block, on the very disk that proved to be ours; errors as `require`."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._files.staying(root.path))
+            except RootUnavailable:
+                self.require(root)  # so that it is recorded
+                raise
+            self.require(root)
+            yield
 
     def here(self, root: MediaRoot) -> bool:
         """Whether this host sees the root, by its marker; nothing is recorded."""

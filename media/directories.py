@@ -6,6 +6,7 @@ is looked up in a directory that is held open, so that a link which is moved int
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ DEEPEST = 50
 LONGEST = 255
 """Bytes of one name (NAME_MAX)."""
 
+_held = threading.local()
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _IN_THE_PLACE = {
     "ENOTDIR": "a link or a file is in the place of its directory",
@@ -80,7 +82,7 @@ def open_beneath(parent: int, name: str) -> int:
 
 @contextmanager
 def opened_root(root: str) -> Iterator[int]:
-    """The root's directory, open.
+    """The root's directory, open: the one that this thread works in (`working_in`), or else what is at the path now.
 
     Raises:
         Invalid: the path is not absolute.
@@ -88,6 +90,17 @@ def opened_root(root: str) -> Iterator[int]:
         RootUnavailable: it cannot be opened now.
 
     """
+    held: int | None = getattr(_held, "roots", {}).get(root)
+    if held is not None:
+        yield held
+        return
+    with opened_anew(root) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def opened_anew(root: str) -> Iterator[int]:
+    """What is at the root's path now, open. Errors as `opened_root`."""
     check_path(root)
     with suspecting(root, "its directory cannot be opened"):
         try:
@@ -98,6 +111,28 @@ def opened_root(root: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def working_in(root: str, descriptor: int) -> Iterator[None]:
+    """Have this thread's work below the root done in this open directory, whatever comes to be at its path meanwhile.
+
+    So the disk that proves to be ours is the one that is worked on. If it is unmounted (lazily, for it is in use) or
+    mounted over in between, there is an empty directory at the path, in which everything looks deleted (R17).
+    """
+    before: dict[str, int] = getattr(_held, "roots", {})
+    _held.roots = {**before, root: descriptor}
+    try:
+        yield
+    finally:
+        _held.roots = before
+
+
+@contextmanager
+def staying(root: str) -> Iterator[None]:
+    """`working_in` what is at the root's path now. Errors as `opened_root`."""
+    with opened_anew(root) as descriptor, working_in(root, descriptor):
+        yield
 
 
 def make_root(root: str) -> None:

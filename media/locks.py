@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from domain.errors import Refused
-from media.directories import ChannelDirectories, opened_root
+from media.directories import ChannelDirectories, opened_anew, working_in
 from media.durable import suspecting
 
 
 @contextmanager
 def exclusive(root: str) -> Iterator[None]:
-    """Hold a media root; wait for it as long as another holds it.
+    """Hold a media root, and work in the directory that is held; wait for it as long as another holds it.
 
     Raises:
         RootSuspect: it is missing, or its filesystem cannot lock.
@@ -25,7 +25,7 @@ def exclusive(root: str) -> Iterator[None]:
     """
     with ExitStack() as stack:
         while True:
-            descriptor = stack.enter_context(opened_root(root))
+            descriptor = stack.enter_context(opened_anew(root))
             with suspecting(root, "its directory cannot be locked"):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 # While we waited, another directory may have been mounted or moved to the path.
@@ -33,6 +33,7 @@ def exclusive(root: str) -> Iterator[None]:
                     break
             stack.close()
         stack.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)
+        stack.enter_context(working_in(root, descriptor))
         yield
 
 

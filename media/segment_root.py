@@ -13,7 +13,7 @@ from domain.segments import check_label
 from media import locks, marker_file, space
 from media.comparison import compare, identity
 from media.deletion import delete, removable, remove
-from media.directories import DEEPEST, ChannelDirectories, open_beneath, split_file
+from media.directories import DEEPEST, ChannelDirectories, open_beneath, split_file, staying
 from media.durable import errno_name, flush, is_passing, open_to_read, suspecting, unavailable
 from media.playlist_text import PLAYLIST_SUFFIX
 
@@ -36,6 +36,10 @@ class SegmentRoots(MediaFiles):
     def device(self, root: str) -> str:
         """See `marker_file.device`."""
         return marker_file.device(root)
+
+    def staying(self, root: str) -> AbstractContextManager[None]:
+        """See `directories.staying`."""
+        return staying(root)
 
     def exclusive(self, root: str) -> AbstractContextManager[None]:
         """See `locks.exclusive`."""
