@@ -125,9 +125,10 @@ class Station:
         )
         self.session_id = app.generation.open(terms, Cause("tester")).envelope.session_id
 
-    def run(self, batches: int) -> None:
-        """To its end; a single failure that counts would end it before."""
-        production = Production(self.session_id, "news", ProducerSettings(max_failures=1), self.encoder)
+    def run(self, batches: int, failures: int = 0) -> None:
+        """To its end; more failures that count, in a row, would end it before."""
+        settings = ProducerSettings(max_failures=failures + 1, first_wait_s=0)
+        production = Production(self.session_id, "news", settings, self.encoder)
         with self._reading():
             assert Worker(self.app).run([production], batches, self._told) == {}
 

@@ -27,6 +27,7 @@ KINDS = {
 
 _SHUTDOWN, _NOLOGFLUSH = 0x8004587D, 2
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
+_MNT_DETACH = 2
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _AUTOCLEAR = 0x4C82, 0x4C0A, 4
 _LOOP_CONFIG = struct.Struct("2I 5Q 4I 160x 2Q 64x")
 
@@ -34,10 +35,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Filesystem:
-    """A mounted filesystem in a file."""
+    """A mounted filesystem in a file; ``options`` are for the program that makes it."""
 
-    def __init__(self, kind: str, image: Path, mounted: Path) -> None:
-        self.kind, self.mounted, self._image = kind, mounted, image
+    def __init__(self, kind: str, image: Path, mounted: Path, *options: str) -> None:
+        self.kind, self.mounted, self._image, self._options = kind, mounted, image, options
         self._stack = ExitStack()
 
     def __enter__(self) -> "Filesystem":
@@ -45,23 +46,28 @@ class Filesystem:
         self.mounted.mkdir()
         with self._image.open("wb") as image:
             image.truncate(size)
-        subprocess.run([*make, str(self._image)], check=True)
+        subprocess.run([*make, *self._options, str(self._image)], check=True)
         self._device = self._stack.enter_context(_loop_device(self._image))
         self._image.unlink()
         self.mount()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.unmount()
+        if self.mounted.is_mount():
+            self.unmount()
         self._stack.close()
 
     def mount(self) -> None:
         """Mount it; after a cut its journal is replayed."""
         _call("mount", self._device.encode(), str(self.mounted).encode(), self.kind.encode(), 0, None)
 
-    def unmount(self) -> None:
-        """Unmount it."""
-        _call("umount2", str(self.mounted).encode(), 0)
+    def unmount(self, *, lazily: bool = False) -> None:
+        """Unmount it; while somebody uses it only ``lazily``: who has something of it open keeps that."""
+        _call("umount2", str(self.mounted).encode(), _MNT_DETACH if lazily else 0)
+
+    def plug_in_elsewhere(self) -> None:
+        """Give it another device number, as a disk gets one that was taken out; it is not mounted now."""
+        self._device = self._stack.enter_context(_loop_device(Path(self._device)))
 
     def settle(self) -> None:
         """Bring all that was written to the disk."""
