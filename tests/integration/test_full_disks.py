@@ -39,7 +39,7 @@ from entrypoints.bootstrap import App, opened
 from entrypoints.worker import Production, Worker
 from media.space import PROBE_FILE, try_writing
 from tests import memory_app
-from tests.acceptance.command_line import Store, of_type
+from tests.acceptance.command_line import Store, names_of, of_type
 from tests.builders import OFF
 from tests.integration.media_tree import mounted_tmpfs
 from tests.memory_app import FileEncoder
@@ -51,10 +51,14 @@ PATIENCE_S = 60
 
 
 def fill(disk: Path) -> None:
-    """Take every byte that is free."""
-    with (disk / BALLAST).open("ab", buffering=0) as ballast, suppress(OSError):
-        while True:
-            ballast.write(bytes(4096))
+    """Take every byte that is free: of a large disk most of it at once."""
+    with (disk / BALLAST).open("ab", buffering=0) as ballast:
+        free = os.statvfs(disk)
+        with suppress(OSError):
+            os.posix_fallocate(ballast.fileno(), ballast.tell(), free.f_bavail * free.f_frsize * 15 // 16)
+        with suppress(OSError):
+            while True:
+                ballast.write(bytes(4096))
 
 
 def fill_inodes(disk: Path) -> None:
@@ -171,9 +175,31 @@ class Station:
         raise structlog.DropEvent
 
 
+REAL = {"ext4": ("-m", "0", "-N", "64"), "xfs": ()}
+"""Real filesystems, small ones as far as that goes; XFS makes inodes as long as it has room for them."""
+
+on_every_disk = pytest.mark.parametrize("media", ["tmpfs", *REAL], indirect=True)
+OUTAGES_OF_DISKS = [("tmpfs", outage) for outage in OUTAGES] + [
+    (kind, outage) for kind in REAL for outage in OUTAGES if (kind, outage) != ("xfs", "no inodes")
+]
+
+
+@contextmanager
+def a_disk(kind: str, directory: Path, tmpfs: str) -> Iterator[Path]:
+    """A small one, mounted at the directory; what a tmpfs is mounted with is said by who asks."""
+    if kind == "tmpfs":
+        with mounted_tmpfs(directory, tmpfs) as disk:
+            yield disk
+        return
+    if missing := what_is_missing(kind):
+        pytest.skip(f"NOT TESTED: a real {kind} that is full or read-only: {missing}")
+    with Filesystem(kind, directory.with_suffix(".image"), directory, *REAL[kind]) as real:
+        yield real.mounted
+
+
 @pytest.fixture
-def media(tmp_path: Path) -> Iterator[Path]:
-    with mounted_tmpfs(tmp_path / "media", "size=256k,nr_inodes=100") as disk:
+def media(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    with a_disk(getattr(request, "param", "tmpfs"), tmp_path / "media", "size=256k,nr_inodes=100") as disk:
         yield disk
 
 
@@ -190,7 +216,7 @@ def station(media: Path, database: Path) -> Iterator[Station]:
 
 
 @pytest.mark.rule("R4")
-@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize(("media", "outage"), OUTAGES_OF_DISKS, indirect=["media"])
 def test_generation_pauses_for_a_media_disk_that_takes_nothing_and_goes_on(station: Station, outage: str) -> None:
     """R4: no failure is counted, nothing is deleted early, and the batch is made under its number."""
     strike, mend, error = OUTAGES[outage]
@@ -218,6 +244,7 @@ def test_generation_pauses_for_a_media_disk_that_takes_nothing_and_goes_on(stati
 
 
 @pytest.mark.rule("R7", "R10")
+@on_every_disk
 def test_purging_pauses_for_a_read_only_disk_and_goes_on(
     station: Station, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,6 +358,61 @@ class TestFullDatabase:
         assert (first.batch, first.deleted, len(first.already_absent)) == (0, 0, 2)
         assert (second.batch, second.deleted) == (1, 2)
         assert station.is_whole(2, 3)
+
+
+class TestDatabaseWithoutInodes:
+    """The disk of the database holds no further file; that of the media does."""
+
+    WHY = "unable to open database file"
+
+    @pytest.fixture(params=["tmpfs", "ext4"])
+    def database(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+        with a_disk(request.param, tmp_path / "database", "size=2m,nr_inodes=20") as disk:
+            yield disk
+
+    def test_a_run_that_is_at_work_goes_on_undisturbed_and_commands_beside_it(
+        self, station: Station, tmp_path: Path, database: Path
+    ) -> None:
+        """What SQLite needs beside the database is there, and stays for as long as somebody has it open."""
+
+        def happens() -> None:
+            station.purged(0)
+            fill_inodes(database)
+            with pytest.raises(OSError, match="No space left"):
+                (database / "another").touch()
+            assert Store(tmp_path, station.app.url).answer("plan") == []
+
+        station.encoder.before[3] = happens
+        station.run(5)
+        assert station.lines == []
+        assert station.events(BatchFailed) == []
+        assert station.is_whole(3, 4)
+
+    @pytest.mark.rule("R10", "R20")
+    def test_what_begins_there_says_so_and_does_nothing(self, tmp_path: Path, database: Path) -> None:
+        """R10, R20: nobody has the database open any more, so that SQLite would have to make its files anew."""
+        store = Store(tmp_path, f"sqlite:///{database / 'log.db'}")
+        store.open()
+        store.produce(3)
+        before = store.events()
+        assert sorted(path.name for path in database.glob("log*")) == ["log.db"]
+        fill_inodes(database)
+        there = {*store.root.rglob("*")}
+        commands = [("project",), ("batch", "start", "news"), ("plan",), ("verify",), ("recover",), ("root", "list")]
+        for words in (*commands, ("run", str(store.config(2)))):
+            ended = store.invoke(*words)
+            assert ended.exit_code == 1, ended.output
+            assert ended.stderr == f"Error: database: {store.database!r} is not available: {self.WHY}\n"
+        doctor = store.invoke("doctor")
+        assert doctor.exit_code == 1
+        assert f"BAD  database: database: {store.database!r} is not available: {self.WHY}" in doctor.stdout
+        assert {*store.root.rglob("*")} == there
+        make_room(database)
+        assert store.events() == before
+        assert store.invoke("project").exit_code == 0
+        assert store.names() == names_of(1, 2, batch_size=2)
+        store.produce()
+        assert store.answer("verify", "--level", "identity")["ok"]
 
 
 class TestReadOnlyDatabase:
@@ -469,8 +551,9 @@ class TestPlaylists:
         assert channel.session.completed == 3
 
     @pytest.mark.rule("R8")
+    @pytest.mark.parametrize("media", ["tmpfs", "ext4"], indirect=True)
     def test_the_purge_that_makes_room_does_not_wait_for_it(self, channel: memory_app.Channel) -> None:
-        """R8: the playlist on disk lists none of what goes."""
+        """R8: the playlist on disk lists none of what goes. A full XFS gives the first of what is freed to nobody."""
         self.fill_with_the_third_batch(channel, playlist_window=2)
         assert channel.listed() == ["v_segment_002.ts", "v_segment_003.ts"]
         channel.app.project()
