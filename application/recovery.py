@@ -15,7 +15,7 @@ from application.retention_projector import RetentionProjector
 from application.roots import Roots
 from application.sealer import Sealer
 from application.sessions import Sessions
-from domain.errors import HeldElsewhere, Refused, RootUnavailable
+from domain.errors import HeldElsewhere, LogDamaged, Refused, RootUnavailable
 from domain.events import Recorded
 from domain.lifecycle import SessionState
 from domain.session import Session
@@ -58,23 +58,32 @@ class Recoverer:
         """End orphaned batches, write playlists again, finish purges, and bring every projector to the head.
 
         ``progress`` hears what it is at: the number of a channel's session or of a batch, and of how many.
+
+        Raises:
+            LogDamaged: the events of a session are; the other channels' batches are ended, and nothing is deleted.
+
         """
         recorded: list[Recorded] = []
         left: list[str] = []
+        damage: LogDamaged | None = None
         self._read_model_projector.catch_up()
         summaries = self._read_models.sessions()
         for number, summary in enumerate(summaries, 1):
             progress("sessions", number, len(summaries))
             if summary.state == SessionState.CLOSED:
                 continue
-            session = self._sessions.load(summary.session_id)
             try:
+                session = self._sessions.load(summary.session_id)
                 with self._claimed(session):
                     self._roots.require(session.terms.media_root)
                     recorded += self._end_orphan(session, left)
                     recorded += self._publisher.publish(session.session_id)
             except (RootUnavailable, HeldElsewhere) as reason:
                 left.append(f"channel {summary.channel}: {reason}")
+            except LogDamaged as damaged:
+                damage = damage or damaged
+        if damage:
+            raise damage
         recorded += self._finish_removals(left)
         done = self._retention.run_once(progress)
         left += [f"media root {root}: {reason}" for root, reason in done.paused.items()]

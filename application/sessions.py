@@ -8,10 +8,10 @@ from typing import NamedTuple
 from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound, StoreUnavailable
-from domain.events import Recorded, SessionOpened
+from domain.events import Recorded
 from domain.lifecycle import SessionState
 from domain.session import Folding, Session, evolve
-from domain.soundness import unsound_terms
+from domain.soundness import unsound
 
 SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -208,29 +208,27 @@ def fold(session: Session, recorded: Recorded) -> Session:
     """`evolve`, for events that come from a disk.
 
     Raises:
-        LogDamaged: the event does not follow from those before it, or opens a session that nobody could have opened.
+        LogDamaged: the event does not follow from those before it, or no decision can have led to it.
 
     """
-    _check_terms(recorded)
+    fault = unsound(session, recorded.event)
     try:
-        return evolve(session, recorded)
+        after = evolve(session, recorded)
     except (LookupError, AssertionError) as error:
         raise _does_not_follow(recorded) from error
+    if fault:
+        raise LogDamaged(recorded.position, fault)
+    return after
 
 
 def fold_in(folding: Folding, recorded: Recorded) -> None:
     """As `fold`, in place; what does not follow changes nothing."""
-    _check_terms(recorded)
+    if unsound(folding.draft, recorded.event):
+        fold(folding.session(), recorded)
     try:
         folding.add(recorded)
     except (LookupError, AssertionError) as error:
         raise _does_not_follow(recorded) from error
-
-
-def _check_terms(recorded: Recorded) -> None:
-    """All names on the disk come from the terms: with others nothing is begun, rather than given up half way."""
-    if isinstance(recorded.event, SessionOpened) and (fault := unsound_terms(recorded.event)):
-        raise LogDamaged(recorded.position, fault)
 
 
 def _does_not_follow(recorded: Recorded) -> LogDamaged:

@@ -7,12 +7,11 @@ import msgspec
 
 from application.log_check import beyond_the_head, missing, other_root
 from application.ports import EventLog, LogLine, OtherLine, Seal, Seals, Share, Snapshots
-from application.sessions import fold, fold_in
+from application.sessions import fold_in
 from domain import merkle
 from domain.errors import LogDamaged
 from domain.events import OF_ROOTS, FileIdentity, PurgeFailed, Recorded, SegmentsPurged
 from domain.session import Folding, Session
-from domain.soundness import unsound
 
 PAGE = 2000
 
@@ -222,9 +221,6 @@ class WholeLog:
         if isinstance(event, OF_ROOTS):
             return
         folding = self._folding.get(session_id) or Folding(self.sessions.get(session_id) or Session(session_id))
-        if fault := unsound(folding.draft, event):
-            fold(folding.session(), recorded)  # what does not even follow is told as that
-            raise LogDamaged(recorded.position, fault)
         fold_in(folding, recorded)
         self._folding[session_id] = folding
         if isinstance(event, PurgeFailed | SegmentsPurged) and event.superseded:

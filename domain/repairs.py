@@ -12,7 +12,14 @@ from domain.errors import Refused
 from domain.events import Event, OrphansCondemned, OrphansRemoved, Recorded, SegmentsLost
 from domain.leaving import missed_ms
 from domain.lifecycle import BatchState
-from domain.segments import batch_numbers, expected_files, identity_of, relative_file
+from domain.segments import (
+    batch_numbers,
+    check_below,
+    check_deletable,
+    expected_files,
+    identity_of,
+    relative_file,
+)
 
 if TYPE_CHECKING:
     from domain.commands import CondemnOrphans, RecordLoss, RecordRemoval
@@ -33,7 +40,13 @@ def record_loss(session: "Session", command: "RecordLoss") -> tuple[Event, ...]:
 
 
 def condemn_orphans(session: "Session", command: "CondemnOrphans") -> tuple[Event, ...]:
-    """OrphansCondemned, unless a batch of the session needs one of the files (R2), or a removal is under way (R6)."""
+    """OrphansCondemned, unless a batch of the session needs one of the files (R2), or a removal is under way (R6).
+
+    Raises:
+        Refused: that is so.
+        Invalid: one is not below the channel's directory, is hidden, or is a playlist (R8).
+
+    """
     if session.removal is not None:
         raise Refused("R6", "removal", session.removal.removal_id, "it has no outcome yet; finish it first")
     needed = {identity_of(file).file for batch in session.batches.values() for file in batch.files}
@@ -42,6 +55,7 @@ def condemn_orphans(session: "Session", command: "CondemnOrphans") -> tuple[Even
         numbers = batch_numbers(running.number, terms.batch_size)
         needed |= {one.file for one in expected_files(terms.naming, terms.renditions, numbers)}
     for file in command.files:
+        check_deletable(check_below(file.file))
         if file.file in needed:
             raise Refused("R2", "file", file.file, "a batch of the session needs it; it is no orphan")
     if not command.files:

@@ -14,6 +14,11 @@ from domain.events import FileIdentity, Naming, SegmentFile
 DEFAULT_PATTERN = "{rendition}_segment_%03d.ts"
 DEFAULT_WRAP = 1000
 
+PLAYLIST_SUFFIX = ".m3u8"
+
+DEEPEST = 50
+"""Segments lie one directory deep; each level of what somebody else put there costs a descriptor and a frame."""
+
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _LITERAL = "[A-Za-z0-9._-]{0,64}"
 _PATTERN = re.compile(r"\{rendition\}(" + _LITERAL + ")(%(?:0[1-9])?d)(" + _LITERAL + ")")
@@ -51,6 +56,32 @@ def check_naming(naming: Naming) -> Naming:
     return naming
 
 
+def check_below(file: str) -> str:
+    """Return ``file`` if it can be what lies anywhere below its channel's directory, given relative to that.
+
+    Raises:
+        Invalid: a part of it is hidden, or not a name, or it is deeper than `DEEPEST`.
+
+    """
+    if file.count("/") > DEEPEST:
+        raise Invalid("file", file, f"a path of at most {DEEPEST} directories below the channel's")
+    if any(not part or part.startswith(".") for part in file.split("/")) or not file.isprintable():
+        raise Invalid("file", file, "a path below the channel's directory, of printable names without a leading dot")
+    return file
+
+
+def check_deletable(file: str) -> str:
+    """Return ``file`` if it is no playlist.
+
+    Raises:
+        Invalid: it is one.
+
+    """
+    if file.endswith(PLAYLIST_SUFFIX):
+        raise Invalid("file", file, "purging deletes segments, never playlists (R8)")
+    return file
+
+
 @cache
 def _parts(pattern: str) -> tuple[str, str, str]:
     """What stands between rendition and number, the number's format, and what stands after it.
@@ -60,7 +91,7 @@ def _parts(pattern: str) -> tuple[str, str, str]:
 
     """
     match = _PATTERN.fullmatch(pattern)
-    if match is None or pattern.endswith(".m3u8"):
+    if match is None or pattern.endswith(PLAYLIST_SUFFIX):
         raise Invalid(
             "naming.pattern",
             pattern,

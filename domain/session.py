@@ -229,7 +229,7 @@ def replay(session_id: str, history: Iterable[Recorded]) -> Session:
 class _Draft:
     """The fields of a session while it is folded."""
 
-    terms = Session.terms
+    terms, running = Session.terms, Session.running
 
 
 def _changed(batches: dict[int, Batch], changes: dict[int, Batch | None]) -> dict[int, Batch]:

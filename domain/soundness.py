@@ -4,8 +4,10 @@
 its hash can still be read.
 """
 
-from domain.errors import Invalid
-from domain.events import BatchCompleted, BatchStarted, Event, SessionOpened
+from domain.commands import CondemnOrphans
+from domain.errors import Invalid, Refused
+from domain.events import BatchCompleted, BatchStarted, Event, OrphansCondemned, SessionOpened
+from domain.repairs import condemn_orphans
 from domain.root import check_path
 from domain.segments import batch_numbers, check_label, check_naming, expected_files
 from domain.session import Session
@@ -16,17 +18,19 @@ def unsound(session: Session, event: Event) -> str | None:
     """What no decision could have led to; None for an event that may well follow."""
     match event:
         case SessionOpened():
-            return unsound_terms(event)
+            return _terms(event)
         case BatchStarted() if session.opened:
             numbers = batch_numbers(session.next_batch, session.terms.batch_size)
             if (event.batch, event.first_segment, event.last_segment) != (session.next_batch, numbers[0], numbers[-1]):
                 return f"BatchStarted is of batch {event.batch} with other segments than those of the next one (R1)"
         case BatchCompleted() if session.opened:
             return _files(session, event)
+        case OrphansCondemned() if session.opened:
+            return _removal(session, event)
     return None
 
 
-def unsound_terms(event: SessionOpened) -> str | None:
+def _terms(event: SessionOpened) -> str | None:
     """What no session can have been opened with; None for terms that one can live by."""
     try:
         check_label("channel", event.channel)
@@ -50,3 +54,12 @@ def _files(session: Session, event: BatchCompleted) -> str | None:
     if any(file.size < 1 or file.duration_ms < 1 for file in event.files):
         return "BatchCompleted has an empty file (R9)"
     return None
+
+
+def _removal(session: Session, event: OrphansCondemned) -> str | None:
+    """Recovery deletes what it names: there is nothing else that a removal goes by."""
+    order = CondemnOrphans(removal_id=event.removal_id, files=event.files, reason=event.reason)
+    try:
+        return None if condemn_orphans(session, order) else "OrphansCondemned has no file"
+    except (Invalid, Refused) as error:
+        return f"OrphansCondemned: {error}"

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from application.ports import Deletion
 from domain.errors import Invalid
 from domain.events import FileIdentity, RemainingFile
+from domain.segments import check_deletable
 from media.comparison import identity, is_still
 from media.directories import ChannelDirectories, split_file, split_path
 from media.durable import errno_name, flush, is_passing, suspecting, unavailable
-from media.playlist_text import PLAYLIST_SUFFIX
 
 
 def delete(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
@@ -30,7 +30,7 @@ def delete(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
         RootUnavailable: nothing can be deleted there now; what went before that is absent at the next attempt.
 
     """
-    return _delete(root, channel, [_Place(*split_file(_deletable(one.file)), one) for one in files])
+    return _delete(root, channel, [_Place(*split_file(check_deletable(one.file)), one) for one in files])
 
 
 def remove(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
@@ -41,7 +41,7 @@ def remove(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
         RootSuspect: as `delete`.
 
     """
-    return _delete(root, channel, [_Place(*split_path(_deletable(one.file)), one) for one in files])
+    return _delete(root, channel, [_Place(*split_path(check_deletable(one.file)), one) for one in files])
 
 
 def removable(root: str, channel: str, files: Sequence[FileIdentity]) -> tuple[FileIdentity, ...]:
@@ -55,7 +55,7 @@ def removable(root: str, channel: str, files: Sequence[FileIdentity]) -> tuple[F
     with ChannelDirectories(root, channel) as directories:
         for file in files:
             with suppress(Invalid, OSError):
-                directory, name = split_path(_deletable(file.file))
+                directory, name = split_path(check_deletable(file.file))
                 if is_still(file, os.stat(name, dir_fd=directories.inner(directory), follow_symlinks=False)):
                     found.append(file)
     return tuple(found)
@@ -127,9 +127,3 @@ class _Attempt:
             superseded=tuple(self.superseded),
             remaining=tuple(self.remaining),
         )
-
-
-def _deletable(file: str) -> str:
-    if file.endswith(PLAYLIST_SUFFIX):
-        raise Invalid("file", file, "purging deletes segments, never playlists (R8)")
-    return file

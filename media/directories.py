@@ -14,11 +14,8 @@ from typing import Self
 
 from domain.errors import Invalid, Refused, RootSuspect
 from domain.root import check_path
-from domain.segments import check_label
+from domain.segments import check_below, check_label
 from media.durable import errno_name, flush, is_passing, suspecting, unavailable
-
-DEEPEST = 50
-"""Segments lie one directory deep; each level of what somebody else put there costs a descriptor and a frame."""
 
 LONGEST = 255
 """Bytes of one name (NAME_MAX)."""
@@ -49,14 +46,10 @@ def split_path(file: str) -> tuple[str, str]:
     """Directory and name of a file that is anywhere below its channel's directory, and given relative to that.
 
     Raises:
-        Invalid: a part of it is hidden, or not a name, or it is deeper than `DEEPEST`.
+        Invalid: as `check_below`.
 
     """
-    directory, _, name = file.rpartition("/")
-    if file.count("/") > DEEPEST:
-        raise Invalid("file", file, f"a path of at most {DEEPEST} directories below the channel's")
-    if any(not part or part.startswith(".") for part in file.split("/")) or not file.isprintable():
-        raise Invalid("file", file, "a path below the channel's directory, of printable names without a leading dot")
+    directory, _, name = check_below(file).rpartition("/")
     return directory, name
 
 

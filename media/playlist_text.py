@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 from msgspec.structs import replace
 
 from application.ports import MediaPlaylist, PlaylistSegment
+from domain.segments import PLAYLIST_SUFFIX
 
-PLAYLIST_SUFFIX = ".m3u8"
 MASTER_PLAYLIST = "master.m3u8"
 _HEADER = ("#EXTM3U", "#EXT-X-VERSION:3")
 _MEDIA_SEQUENCE = re.compile(r"^#EXT-X-MEDIA-SEQUENCE:([0-9]{1,20})\s*$", re.MULTILINE)

@@ -9,13 +9,12 @@ from pathlib import PurePath
 from application.ports import Comparison, Deletion, FoundFile, Marker, MediaFiles
 from domain.errors import Invalid, Refused
 from domain.events import FileIdentity
-from domain.segments import check_label
+from domain.segments import DEEPEST, PLAYLIST_SUFFIX, check_label
 from media import locks, marker_file, space
 from media.comparison import compare, identity
 from media.deletion import delete, removable, remove
-from media.directories import DEEPEST, ChannelDirectories, open_beneath, split_file, staying
+from media.directories import ChannelDirectories, open_beneath, split_file, staying
 from media.durable import errno_name, flush, is_passing, open_to_read, suspecting, unavailable
-from media.playlist_text import PLAYLIST_SUFFIX
 
 
 class SegmentRoots(MediaFiles):

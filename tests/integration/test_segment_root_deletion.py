@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from application.ports import Deletion
 from domain.errors import Invalid, RootSuspect, RootUnavailable
 from domain.events import FileIdentity, RemainingFile
-from media.segment_root import DEEPEST, SegmentRoots
+from domain.segments import DEEPEST
+from media.segment_root import SegmentRoots
 from tests.integration.media_tree import (
     CHANGES,
     CHANNEL,

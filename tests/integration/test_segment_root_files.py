@@ -10,7 +10,8 @@ import pytest
 
 from application.ports import FoundFile
 from domain.errors import Invalid, Refused, RootSuspect
-from media.segment_root import DEEPEST, SegmentRoots
+from domain.segments import DEEPEST
+from media.segment_root import SegmentRoots
 from tests.integration.media_tree import (
     CHANNEL,
     a_batch,

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from application.recovery import CRASH, Recovery
-from domain.events import Availability, BatchFailed, Disposition, Policy
-from tests.builders import CAMERA
+from domain.errors import LogDamaged
+from domain.events import Availability, BatchFailed, Disposition, OrphansCondemned, Policy
+from media.comparison import identity
+from tests.builders import CAMERA, an_id, envelope
 from tests.memory_app import OURS, TESTER, App, Channel, Store
 from tests.property.faults import FailingPlaylists, FailingRoots, Killed, Points
 
@@ -175,3 +177,30 @@ def test_recovery_tells_how_far_it_is(channel: Channel) -> None:
     heard: list[tuple[str, int, int]] = []
     App(channel.app.store).recoverer.recover(lambda *progress: heard.append(progress))
     assert heard == [("sessions", 1, 1), ("batches", 1, 1)]
+
+
+@pytest.mark.rule("R10", "R14")
+@pytest.mark.parametrize("damaged", ["news", "sport"])
+def test_a_damaged_channel_keeps_no_other_from_being_recovered_and_nothing_is_deleted(
+    app: App, tmp_path: Path, damaged: str
+) -> None:
+    """R10, R14: its log condemns what no repair could have, and says so; the other channel's batch is ended."""
+    channels = {name: Channel(app, tmp_path / name, name) for name in ("news", "sport")}
+    for one in channels.values():
+        one.open()
+        one.generate(3)
+    harmed, other = channels.pop(damaged), *channels.values()
+    other.start(OURS)
+    canary = harmed.root / "canary.ts"
+    canary.write_bytes(b"not of the channel")
+    hostile = OrphansCondemned(removal_id=an_id(999), files=(identity("../canary.ts", canary.lstat()),))
+    version = harmed.session.version
+    line = envelope(hostile, version=version + 1, session_id=harmed.id, event_id=an_id(999))
+    app.log.append([line], expected_version=version)
+    head = app.log.head()
+    with pytest.raises(LogDamaged, match=r"OrphansCondemned: file: '\.\./canary\.ts' is not allowed"):
+        App(app.store).recoverer.recover()
+    ended = [(one.envelope.session_id, type(one.event)) for one in app.log.read(after=head)]
+    assert ended == [(other.id, BatchFailed)]
+    assert canary.exists()
+    assert len(harmed.segments()) == len(other.segments()) == 6

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from domain.events import BatchCompleted, BatchStarted, Event, MediaRoot, Naming
-from domain.segments import DEFAULT_PATTERN
+from domain.events import BatchCompleted, BatchStarted, Event, FileIdentity, MediaRoot, Naming, OrphansCondemned
+from domain.segments import DEEPEST, DEFAULT_PATTERN
 from domain.session import Session
 from domain.soundness import unsound
 from tests.builders import (
@@ -18,12 +18,19 @@ from tests.builders import (
     failed,
     files_of,
     generated,
+    happened,
     purged,
     started,
     terms,
     with_one_changed,
     without_last,
 )
+
+
+def condemning(*files: str) -> OrphansCondemned:
+    return OrphansCondemned(
+        removal_id=an_id(7), files=tuple(FileIdentity(file=file, size=1, mtime_ns=1, inode=1) for file in files)
+    )
 
 
 def a_start(batch: int, first: int, last: int) -> BatchStarted:
@@ -38,8 +45,9 @@ def a_start(batch: int, first: int, last: int) -> BatchStarted:
         (failed(started(generated(a_session(), 2))), a_start(2, 4, 5)),
         (started(a_session()), a_completed_batch()),
         (started(purged(generated(a_session(), 3), 0)), a_completed_batch(3)),
+        (generated(a_session(), 1), condemning("v/old.ts", "loose.ts", "/".join("d" * DEEPEST) + "/x.ts")),
     ],
-    ids=["opening", "first start", "start again", "completion", "later completion"],
+    ids=["opening", "first start", "start again", "completion", "later completion", "condemnation"],
 )
 def test_what_decisions_lead_to_is_sound(session: Session, event: Event) -> None:
     assert unsound(session, event) is None
@@ -93,6 +101,44 @@ def test_a_completion_of_other_files_than_the_batch_has(files: Any) -> None:
     """R1, R9."""
     session = started(a_session())
     assert "BatchCompleted has" in (unsound(session, replace(a_completed_batch(), files=tuple(files))) or "")
+
+
+@pytest.mark.rule("R8", "R10", "R20")
+@pytest.mark.parametrize(
+    ("file", "rule"),
+    [
+        ("", "a path below"),
+        ("/etc/passwd", "a path below"),
+        ("../sport/v/x.ts", "a path below"),
+        ("v/../../x.ts", "a path below"),
+        ("v//x.ts", "a path below"),
+        ("v/", "a path below"),
+        ("v/.hidden.ts", "a path below"),
+        ("v/x\0.ts", "printable names"),
+        ("v/\x1b[2J.ts", "printable names"),
+        ("v/\udcff.ts", "printable names"),
+        ("d/" * (DEEPEST + 1) + "x.ts", f"at most {DEEPEST} directories"),
+        ("v/v.m3u8", "never playlists (R8)"),
+        ("v/v_segment_001.ts", "a batch of the session needs it"),
+        ("v/v_segment_003.ts", "a batch of the session needs it"),
+    ],
+    ids=ascii,
+)
+def test_a_condemnation_of_what_is_no_orphan(file: str, rule: str) -> None:
+    """R8, R10, R20: whichever of its files it is; the fault names the file as it can be printed."""
+    session = started(generated(a_session(), 1))
+    fault = unsound(session, condemning("v/old.ts", file)) or ""
+    assert fault.startswith(f"OrphansCondemned: file: {file!r} is")
+    assert rule in fault
+    assert fault.isprintable()
+
+
+@pytest.mark.rule("R6", "R10")
+def test_a_condemnation_of_nothing_or_before_the_last_has_an_outcome() -> None:
+    """R6, R10."""
+    assert unsound(a_session(), condemning()) == "OrphansCondemned has no file"
+    under_way = happened(a_session(), condemning("v/old.ts"))
+    assert "no outcome yet" in (unsound(under_way, condemning("v/other.ts")) or "")
 
 
 def test_what_belongs_to_no_session_that_was_opened_is_left_to_the_fold() -> None:
