@@ -15,6 +15,9 @@ from domain.lifecycle import BatchState
 from domain.segments import batch_numbers, expected_files, identity_of
 from domain.session import Session
 
+STEP = 100
+"""So many files are looked at between two words about it."""
+
 
 class Level(StrEnum):
     """How closely files are looked at; each level includes those before it."""
@@ -80,13 +83,15 @@ class DiskCheck:
         found: Findings,
     ) -> None:
         root, channel = sessions[-1].terms.media_root.path, sessions[-1].terms.channel
-        there = {file.file: file for file in self._files.list_files(root, channel)}
-        doubtful: list[tuple[Batch, FileIdentity]] = []
-        for batch in (batch for session in sessions for batch in session.batches.values()):
-            recorded = [identity_of(file) for file in batch.files]
-            doubtful += [(batch, one) for one in recorded if there.get(one.file) != one]
-            found.checked += len(recorded)
-            advance(len(recorded))
+        recorded = [
+            (batch, identity_of(file))
+            for session in sessions
+            for batch in session.batches.values()
+            for file in batch.files
+        ]
+        found.checked += len(recorded)
+        there = self._list(root, channel, [one for _, one in recorded], advance)
+        doubtful = [(batch, one) for batch, one in recorded if there.get(one.file) != one]
         # What is not listed as it was recorded may not even be a file: it is looked at once more, by its name.
         seen = self._files.find(root, channel, [one.file for _, one in doubtful]) if doubtful else {}
         for batch, one in doubtful:
@@ -96,6 +101,21 @@ class DiskCheck:
             if file not in explained:
                 kind = found.superseded if identity in left_alone else found.orphans
                 kind.append(self._files.path(root, channel, file))
+
+    def _list(
+        self, root: str, channel: str, recorded: Sequence[FileIdentity], advance: Callable[[int], None]
+    ) -> dict[str, FileIdentity]:
+        """What is there. ``advance`` hears of recorded files while they are listed, for that is what takes long."""
+        there: dict[str, FileIdentity] = {}
+        names, unsaid, left = {one.file for one in recorded}, 0, len(recorded)
+        for file in self._files.list_files(root, channel):
+            there[file.file] = file
+            unsaid += file.file in names
+            if unsaid == STEP:
+                advance(unsaid)
+                unsaid, left = 0, left - STEP
+        advance(left)
+        return there
 
     def _judge(
         self, path: str, batch: Batch, recorded: FileIdentity, seen: FoundFile | None, level: Level, found: Findings

@@ -75,6 +75,18 @@ def test_other_long_work_shows_its_progress(store: Store, words: str, shown: str
     assert not any(shown in line and "/" in line for line in screen(written))
 
 
+def test_verify_shows_its_progress_through_thousands_of_files(store: Store) -> None:
+    store.open("--wrap", "0", batch_size=1500)
+    store.produce(2)
+    code, written = at_a_terminal(store.command("verify"))
+    assert code == 0
+    assert "checking events" in written
+    assert "checking files" in written
+    assert "/3000" in written
+    (line,) = (line for line in screen(written) if line)
+    assert line.endswith("3000 files checked: everything agrees")
+
+
 def test_a_reader_that_goes_away_ends_the_run_in_order(store: Store) -> None:
     """As in `trailkeep run ... | head -1`: nothing goes on without anybody knowing."""
     with subprocess.Popen(store.command("run", str(store.config(3))), stdout=subprocess.PIPE) as process:

@@ -19,7 +19,7 @@ from tests.torture.campaign import Failure, Tally, arena_directory, numbers, tel
 from tests.torture.failure_points import POINTS
 from tests.torture.mistakes import MISTAKES, made
 from tests.torture.scenario import kill_at
-from tests.torture.stages import Met, chosen, cut_off, lived, recovered, recovery_cut_off
+from tests.torture.stages import Choice, Met, Reach, choices, cut_off, lived, recovered, recovery_cut_off
 
 NONE, EACH, EVERY = "none", "each", "every"
 
@@ -27,9 +27,8 @@ NONE, EACH, EVERY = "none", "each", "every"
 class Kills:
     """The cases of some seeds and points.
 
-    ``again`` says where recovery is killed, after each kill: at ``every`` point that it meets; before ``each`` effect
-    and after the last, and only if the first kill was before an effect as well, for between one effect and the next
-    nothing happens, and a kill leaves the same; at ``none``; or at one point.
+    ``again`` says where recovery is killed, after each kill: at ``every`` point that it meets; at ``each`` that leaves
+    what no other one leaves, and only if the first kill did so as well; at ``none``; or at one point.
     """
 
     def __init__(self, directory: Path, again: str = EACH, mistake: str = "none") -> None:
@@ -45,42 +44,42 @@ class Kills:
                 yield self._failure(seed, POINTS[0], NONE)  # which lives it, too, before anything else
                 continue
             self.tally.points.update(life.points)
-            for point in points or life.points:
+            meant = choices(seed, life.trace)
+            for point in points or meant:
                 self.tally.cases["kills"] += 1
                 try:
-                    met = self._kill(seed, point, life)
+                    met = self._kill(seed, point, meant[point].occurrence, life)
                 except Exception:
                     yield self._failure(seed, point, NONE)
                     continue
-                for again in self._agains(point, met):
+                meant_again = choices(seed, met.trace)
+                for again in self._agains(meant[point], meant_again):
                     self.tally.cases["second kills"] += 1
                     try:
-                        self._kill_again(seed, again, met)
+                        self._kill_again(seed, kill_at(again, meant_again[again].occurrence), met)
                     except Exception:
                         yield self._failure(seed, point, again)
 
-    def _kill(self, seed: int, point: str, life: Met) -> Met:
+    def _kill(self, seed: int, point: str, occurrence: int, life: Met) -> Met:
         self._arena.begin()
-        cut_off(self._arena, seed, kill_at(point, chosen(seed, point, life.points)), self._mistake)
+        cut_off(self._arena, seed, kill_at(point, occurrence), self._mistake)
         self._arena.keep()
         met = recovered(self._arena, seed, end=life.standing)
-        self.tally.points.update(met.points + met.later)
+        self.tally.points.update(met.trace + met.later)
         return met
 
-    def _kill_again(self, seed: int, again: str, met: Met) -> None:
+    def _kill_again(self, seed: int, reach: Reach, met: Met) -> None:
         self._arena.put_back()
-        recovery_cut_off(self._arena, seed, kill_at(again, chosen(seed, again, met.points)))
+        recovery_cut_off(self._arena, seed, reach)
         standing = recovered(self._arena, seed).standing
         assert standing == met.standing, "it recovers to the same, however often it is killed"
 
-    def _agains(self, point: str, met: Met) -> list[str]:
-        found = list(met.points)
+    def _agains(self, first: Choice, meant: dict[str, Choice]) -> list[str]:
         if self._again == EVERY:
-            return found
+            return list(meant)
         if self._again == EACH:
-            before = [again for again in found if again.endswith(".before")]
-            return [*before, *found[-1:]] if point.endswith(".before") else []
-        return [again for again in found if again == self._again]
+            return [again for again, choice in meant.items() if first.alone and choice.alone]
+        return [again for again in meant if again == self._again]
 
     def _failure(self, seed: int, point: str, again: str) -> Failure:
         command = f"python -m tests.torture.kills --seeds {seed} --points {point} --again {again}"

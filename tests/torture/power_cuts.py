@@ -92,7 +92,7 @@ class PowerCuts:
             disk.unmount()
             disk.mount()
         met = recovered(self._arena, seed, end=life.standing, boot=2)
-        self.tally.points.update(met.points + met.later)
+        self.tally.points.update(met.trace + met.later)
 
     def _failure(self, seed: int, point: str, line: int = 0) -> Failure:
         which = f"--line {line}" if line else f"--points {point}"

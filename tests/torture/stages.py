@@ -1,8 +1,8 @@
 """The stages of a case, each in a process of its own: a whole life, a life up to its death, and what comes after."""
 
 import random
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tests.torture.arena import Arena
@@ -15,23 +15,35 @@ Reach = Callable[[str], None]
 
 
 class Met(NamedTuple):
-    """How often a process met each point, in the order in which it first did, and what stood in the end.
+    """The points that a process met, one after the other, and what stood in the end.
 
     ``later`` is what it met from there on, when it went on.
     """
 
-    points: Counter[str]
+    trace: tuple[str, ...]
     standing: Any
-    later: Counter[str]
+    later: tuple[str, ...] = ()
+
+    @property
+    def points(self) -> Counter[str]:
+        """How often it met each, in the order in which it first did."""
+        return Counter(self.trace)
+
+
+class Choice(NamedTuple):
+    """Which occurrence of a point is meant, and whether what it leaves is left by no other one that is meant."""
+
+    occurrence: int
+    alone: bool
 
 
 def lived(arena: Arena, seed: int) -> Met:
     """The life of this seed from its beginning to its end."""
     arena.begin()
-    points: Counter[str] = Counter()
-    with in_time(), arena.process(seed, _counting(points)) as process:
+    met: list[str] = []
+    with in_time(), arena.process(seed, met.append) as process:
         process.live()
-        return Met(points.copy(), _judged(arena, process), Counter())
+        return Met(tuple(met), _judged(arena, process))
 
 
 def cut_off(arena: Arena, seed: int, reach: Reach, mistake: str = "none", *, surely: bool = True) -> None:
@@ -56,20 +68,52 @@ def recovery_cut_off(arena: Arena, seed: int, reach: Reach) -> None:
 
 def recovered(arena: Arena, seed: int, *, end: Any = None, boot: int = 1) -> Met:
     """A recovery: what must hold before, and after it. With the ``end`` of a whole life it goes on to that."""
-    points: Counter[str] = Counter()
-    with in_time(), arena.process(seed, _counting(points), boot) as process:
+    points: list[str] = []
+    with in_time(), arena.process(seed, points.append, boot) as process:
         look(process, arena.told.read_bytes())
         process.recover()
-        met = Met(points.copy(), _judged(arena, process), Counter())
+        met = Met(tuple(points), _judged(arena, process))
         if end is not None:
             process.live()
             assert _judged(arena, process) == end, "it ends as a life that nobody cut off"
-        return met._replace(later=points - met.points)
+        return met._replace(later=tuple(points[len(met.trace) :]))
 
 
 def chosen(seed: int, point: str, met: Counter[str]) -> int:
     """Which occurrence of a point is meant, of those that there are."""
     return random.Random(f"{seed} {point}").randint(1, met[point])
+
+
+def choices(seed: int, trace: Sequence[str]) -> dict[str, Choice]:
+    """Which occurrence of each point is meant, so that few of them leave the same and each is among them.
+
+    Between one effect and the next nothing happens: a kill after the one leaves what a kill before the other leaves.
+    So of the moments after an effect one is meant, if there is any, that is the moment before another effect that is.
+    """
+    at: dict[str, list[int]] = defaultdict(list)
+    for index, point in enumerate(trace):
+        at[point].append(index)
+    before, followed = dict[str, int](), set[str]()
+    for point, found in at.items():
+        if point.endswith(".before"):
+            new = [index for index in found if trace[index - 1] not in followed]
+            before[point] = _one_of(seed, point, new or found)
+            followed.add(trace[before[point] - 1])
+    moments = set(before.values())
+    after = {
+        point: _one_of(seed, point, [index for index in found if index + 1 in moments] or found)
+        for point, found in at.items()
+        if point not in before
+    }
+    meant = before | after
+    return {
+        point: Choice(found.index(meant[point]) + 1, point in before or meant[point] + 1 not in moments)
+        for point, found in at.items()
+    }
+
+
+def _one_of(seed: int, point: str, found: Sequence[int]) -> int:
+    return random.Random(f"{seed} {point}").choice(found)
 
 
 def _judged(arena: Arena, process: Process) -> Any:
@@ -81,10 +125,3 @@ def _judged(arena: Arena, process: Process) -> Any:
         stands = standing(process)
         nothing_to_add(process, stands)
     return stands
-
-
-def _counting(points: Counter[str]) -> Reach:
-    def reach(point: str) -> None:
-        points[point] += 1
-
-    return reach

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from application import verify, whole_log
+from application import disk_check, verify, whole_log
 from application.log_reader import Part
 from application.ports import LogLine
 from application.verify import Level, Report, Verifier
 from domain import merkle
-from domain.events import Disposition
+from domain.events import Disposition, FileIdentity
+from media.segment_root import SegmentRoots
 from tests.memory_app import TESTER, App, Channel, InTurn, Store, TestLog
 from tests.property.faults import FailingRoots, Killed, Points
 
@@ -66,13 +67,30 @@ def test_a_snapshot_that_is_not_what_the_events_tell_is_found(sound: Channel) ->
 
 
 def test_it_tells_how_far_it_is(sound: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In events, and then in files."""
+    """In events, and then in files, while they are listed: of a large channel that is what takes long."""
     monkeypatch.setattr(whole_log, "PAGE", 5)
+    monkeypatch.setattr(disk_check, "STEP", 3)
     heard: list[tuple[str, int, int]] = []
     sound.app.verifier.verify(Level.PRESENCE, lambda *told: heard.append(told))
     head = sound.app.log.head()
     events = [("events", 5, head), ("events", 10, head), ("events", head, head)]
-    assert heard == [*events, ("files", 4, 8), ("files", 8, 8)]
+    assert heard == [*events, ("files", 3, 8), ("files", 6, 8), ("files", 8, 8)]
+
+
+def test_it_tells_of_files_before_all_are_listed(sound: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_check, "STEP", 2)
+    listed, told = 0, list[int]()
+    list_files = SegmentRoots.list_files
+
+    def listing(files: SegmentRoots, root: str, channel: str) -> Iterator[FileIdentity]:
+        nonlocal listed
+        for file in list_files(files, root, channel):
+            listed += 1
+            yield file
+
+    monkeypatch.setattr(SegmentRoots, "list_files", listing)
+    sound.app.verifier.verify(Level.PRESENCE, lambda what, *_: told.append(listed) if what == "files" else None)
+    assert told == [2, 4, 6, 8, 8]
 
 
 def test_who_reads_along_reads_to_where_the_log_ended_when_they_began(store: Store, tmp_path: Path) -> None:
@@ -275,7 +293,7 @@ class TestWhileOthersWork:
 
         def progress(what: str, done: int, total: int) -> None:
             passes.append(what)
-            if passes == ["events", "files", "files"]:
+            if passes == ["events", "files"]:
                 sound.generate(1)
                 sound.app.project()
                 sound.paths(2)[0].write_bytes(b"a foreign file")
