@@ -57,45 +57,45 @@ def an_envelope(session_id: str, version: int, what: Event) -> Envelope:
     )
 
 
-def opened() -> SessionOpened:
-    """The first event."""
+def opened(size: int = BATCH_SIZE) -> SessionOpened:
+    """The first event of a session with so many files in a batch."""
     return SessionOpened(
         channel="news",
         ordinal=1,
         media_root=MediaRoot(path="/srv/hls", root_id=a_session_id(0)),
-        batch_size=BATCH_SIZE,
+        batch_size=size,
         renditions=("v",),
         naming=Naming(pattern=DEFAULT_PATTERN, wrap=DEFAULT_WRAP),
         segment_ms=2000,
-        playlist_window=BATCH_SIZE * 2,
+        playlist_window=size * 2,
         policy=Policy(),
     )
 
 
-def started(batch: int) -> BatchStarted:
+def started(batch: int, size: int = BATCH_SIZE) -> BatchStarted:
     """A batch began."""
-    first = batch * BATCH_SIZE
+    first = batch * size
     source = Source(label="bars and tone #1a2b3c4d", producer="trailkeep", position="00:00:00.000")
-    return BatchStarted(batch=batch, attempt=1, first_segment=first, last_segment=first + BATCH_SIZE - 1, source=source)
+    return BatchStarted(batch=batch, attempt=1, first_segment=first, last_segment=first + size - 1, source=source)
 
 
-def completed(batch: int, files: int = BATCH_SIZE) -> BatchCompleted:
-    """It ended well, with so many files."""
-    first = batch * BATCH_SIZE
-    return BatchCompleted(batch=batch, attempt=1, files=tuple(map(_file, range(first, first + files))))
+def completed(batch: int, size: int = BATCH_SIZE) -> BatchCompleted:
+    """It ended well."""
+    first = batch * size
+    return BatchCompleted(batch=batch, attempt=1, files=tuple(map(_file, range(first, first + size))))
 
 
-def batches(files: int = BATCH_SIZE) -> Iterator[Event]:
+def batches(size: int = BATCH_SIZE) -> Iterator[Event]:
     """What follows the opening, without end: four events a batch, one of which lists the files."""
     batch = 0
     while True:
-        yield started(batch)
-        yield completed(batch, files)
+        yield started(batch, size)
+        yield completed(batch, size)
         if (old := batch - 2) >= 0:
             purge_id = a_session_id(old)
             because = Because(rule="R3", completed_batch=batch, completed_position=batch * 4)
-            yield PurgeIssued(purge_id=purge_id, batch=old, because=because, files=BATCH_SIZE, bytes=1_000_000)
-            yield SegmentsPurged(purge_id=purge_id, batch=old, deleted=BATCH_SIZE, bytes_freed=1_000_000)
+            yield PurgeIssued(purge_id=purge_id, batch=old, because=because, files=size, bytes=1_000_000)
+            yield SegmentsPurged(purge_id=purge_id, batch=old, deleted=size, bytes_freed=1_000_000)
         batch += 1
 
 

@@ -31,9 +31,9 @@ OURS, READ, ROWS = "Trailkeep", "Trailkeep, read and check alone", "the driver, 
 PEER, PEER_READ = "eventsourcing, repository.get", "eventsourcing, select_events alone"
 
 
-def measure(directory: Path, files: int = BATCH_SIZE) -> Figure:
+def measure(directory: Path, size: int = BATCH_SIZE) -> Figure:
     """Events a second. Trailkeep also compares each line with its hash, and each version with the one before."""
-    history = [opened(), *islice(batches(files), EVENTS - 1)]
+    history = [opened(size), *islice(batches(size), EVENTS - 1)]
     session_id = a_session_id(1)
     with ExitStack() as stack:
         app = stack.enter_context(opened_app(f"sqlite:///{directory / 'ours.db'}"))
@@ -58,7 +58,7 @@ def measure(directory: Path, files: int = BATCH_SIZE) -> Figure:
             ROUNDS,
         )
     return Figure(
-        f"replay of a session, {files} files a batch",
+        f"replay of a session, {size} files a batch",
         f"{EVENTS:,} events with lines of {mean} bytes on average, {ROUNDS} rounds; no snapshot, no cache",
         "events/s",
         values,
@@ -67,8 +67,8 @@ def measure(directory: Path, files: int = BATCH_SIZE) -> Figure:
 
 
 def measure_short(directory: Path) -> Figure:
-    """The same with the shortest lines that there are: what is left is the envelope."""
-    return measure(directory, files=0)
+    """The same with the shortest lines that there are, of one file a batch: what is left is the envelope."""
+    return measure(directory, size=1)
 
 
 def _timed(work: Callable[[], object]) -> Contender:

@@ -47,9 +47,9 @@ def _terms(event: SessionOpened) -> str | None:
 
 def _files(session: Session, event: BatchCompleted) -> str | None:
     terms = session.terms
-    numbers = batch_numbers(event.batch, terms.batch_size)
-    expected = {tuple(one) for one in expected_files(terms.naming, terms.renditions, numbers)}
-    if {(file.rendition, file.number, file.name) for file in event.files} != expected:
+    expected = expected_files(terms.naming, terms.renditions, batch_numbers(event.batch, terms.batch_size))
+    named = tuple([(file.rendition, file.number, file.name) for file in event.files])
+    if named != expected and set(named) != {*expected}:  # each replay asks; most events have them in this order
         return f"BatchCompleted has other files than those of batch {event.batch} (R1)"
     if any(file.size < 1 or file.duration_ms < 1 for file in event.files):
         return "BatchCompleted has an empty file (R9)"

@@ -4,11 +4,13 @@ A plant changes one thing behind Trailkeep's back and tells what `verify` must s
 different places, so that a hundred of them can stand side by side.
 """
 
+import json
 import os
 import random
 import re
 import socket
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -707,6 +709,35 @@ def marker_of_another_store(world: World, rng: random.Random) -> list[Finding]:
     return [found("suspect media root", root, "of store another")]
 
 
+# -- journals ----------------------------------------------------------------------------------------------------------
+
+
+def a_journal(world: World) -> Path:
+    """That of the root which most channels share."""
+    return world.root(PLAIN[0]) / ".trailkeep-journal"
+
+
+@plant_alone
+def event_that_only_a_journal_has(world: World, rng: random.Random) -> list[Finding]:
+    """The log was put back to an older copy of itself: the disk knows more than it does."""
+    journal = world.take(rng, [a_journal(world)])
+    line = json.loads(journal.read_text().splitlines()[-1])
+    line |= {"position": 10**6, "event_id": str(uuid.UUID(int=rng.getrandbits(128)))}
+    with journal.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return [found("journal", f"the journal of {journal.parent}", "position 1000000")]
+
+
+@plant
+def line_of_a_journal_that_nobody_understands(world: World, rng: random.Random) -> list[Finding]:
+    journal = world.take(rng, [a_journal(world)])
+    lines = journal.read_text().splitlines()
+    number = rng.randrange(len(lines))
+    lines[number] = lines[number].replace('"position":', '"positron":')
+    journal.write_text("".join(f"{line}\n" for line in lines))
+    return [found("journal", journal.parent, f"line {number + 1}")]
+
+
 # -- what verify says ------------------------------------------------------------------------------------------------
 
 
@@ -717,5 +748,6 @@ def told(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from (("changed", f"{path}: {report['reasons'][path]}") for path in report["changed"])
     yield from (("suspect media root", text) for text in report["suspect_roots"])
     yield from (("playlist", text) for text in report["playlists"])
+    yield from (("journal", text) for text in report["journals"])
     yield from (("read model", text) for text in report["read_models"])
     yield from (("log", text) for text in report["log"]["faults"])

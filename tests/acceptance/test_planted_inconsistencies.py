@@ -49,10 +49,18 @@ def planted(built: Planted) -> Planted:
 
 
 def compare(expected: list[Finding], report: dict[str, Any]) -> None:
-    """Each expectation is told, and everything that is told was expected."""
+    """Each expectation is told, and everything that is told was expected.
+
+    But what is missing in a log that is not whole the journals may tell once more.
+    """
     findings = list(told(report))
     assert [one for one in expected if not any(one.told_by(finding) for finding in findings)] == []
-    assert [finding for finding in findings if not any(one.told_by(finding) for one in expected)] == []
+    others = [finding for finding in findings if not any(one.told_by(finding) for one in expected)]
+    assert [(kind, text) for kind, text in others if report["log"]["ok"] or not is_told_twice(kind, text)] == []
+
+
+def is_told_twice(kind: str, text: str) -> bool:
+    return kind == "journal" and "it lost events" in text
 
 
 def assert_several_find_the_same(planted: Planted, code: int, report: dict[str, Any]) -> None:

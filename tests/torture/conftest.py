@@ -109,7 +109,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     done: dict[str, Counter[str]] = {}
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
-            if not report.nodeid.startswith("tests/torture/"):
+            if not (isinstance(report, pytest.TestReport) and report.nodeid.startswith("tests/torture/")):
                 continue
             recorded = dict(report.user_properties)
             campaign = done.setdefault(Path(report.fspath).stem.removeprefix("test_").replace("_", " "), Counter())

@@ -11,8 +11,9 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imageio_ffmpeg import get_ffmpeg_exe
 
@@ -22,6 +23,8 @@ BATCH_SIZE = 20
 WRAP = 200
 LONG_LIFE = 15
 """The last life is so much longer than the others, to show what grows within a process."""
+SCATTER = 0.1
+WATCHED = ("descriptors", "resident_kib", "files", "waiting")
 CHANNELS = {"one": "off", "two": "off", "three": "rfc8216", "four": "rfc8216"}
 
 CHANNEL = """
@@ -54,11 +57,13 @@ os.execv({ffmpeg!r}, [{ffmpeg!r}, *words])
 
 
 class Life(NamedTuple):
-    """What one life of the process had in the end, and what it left: descriptors, KiB, files and events."""
+    """What one life of the process had in the end, and what it left: descriptors, KiB, files, batches, and events."""
 
     descriptors: int
     resident_kib: int
     files: int
+    waiting: int
+    """Batches that are due, or will be: the backlog."""
     events: int
 
 
@@ -119,11 +124,13 @@ class Soak:
         descriptors = len(list((proc / "fd").iterdir()))
         resident = next(line for line in (proc / "status").read_text().splitlines() if line.startswith("VmRSS"))
         files = sum(1 for _ in (self.directory / "media").rglob("*.ts"))
-        return Life(descriptors, int(resident.split()[1]), files, self._events())
+        waiting, sessions = self._answer("plan"), self._answer("session", "list")
+        events = sum(int(session["version"]) for session in sessions)
+        return Life(descriptors, int(resident.split()[1]), files, len(waiting), events)
 
-    def _events(self) -> int:
-        listed = json.loads(self._run("session", "list", "--json").stdout)
-        return sum(int(session["version"]) for session in listed)
+    def _answer(self, *words: str) -> list[Any]:
+        answer: list[Any] = json.loads(self._run(*words, "--json").stdout)
+        return answer
 
     def _copying(self) -> Path:
         source, script = self.directory / "source.mp4", self.directory / "copying-ffmpeg"
@@ -137,15 +144,31 @@ class Soak:
 
 
 def grown(lives: list[Life], *fields: str) -> list[str]:
-    """Which of these grew from the first third to the last, beyond its scatter; empty if none did."""
-    third = max(1, len(lives) // 3)
+    """Which of these are more in the last third than in the first, by more than their scatter; empty if none are.
+
+    The scatter is that of the middle half of the first third, or `SCATTER` of what was usual there, if that is more.
+    """
+    third = max(2, len(lives) // 3)
     found = []
     for field in fields:
         first = [getattr(life, field) for life in lives[:third]]
-        last = [getattr(life, field) for life in lives[-third:]]
-        if statistics.median(last) > 1.25 * max(first):
-            found.append(f"{field}: at most {max(first)} in the first third, {statistics.median(last)} in the last")
+        last = statistics.median(getattr(life, field) for life in lives[-third:])
+        usual = statistics.median(first)
+        lower, _, upper = statistics.quantiles(first, n=4)
+        if last > usual + max(upper - lower, SCATTER * usual):
+            found.append(f"{field}: {usual} in the first third, {last} in the last (medians)")
     return found
+
+
+def idle(lives: list[Life]) -> list[str]:
+    """In which third fewer events were recorded than half of what the first third had; empty if it went on as it began.
+
+    ``lives`` are in their order; of each it is known how many events there were by its end.
+    """
+    third = max(2, len(lives) // 3)
+    ends = [lives[0].events, *(lives[min(number * third, len(lives)) - 1].events for number in (1, 2, 3))]
+    recorded = [after - before for before, after in pairwise(ends)]
+    return [f"third {number}: {many} events" for number, many in enumerate(recorded, 1) if many < recorded[0] / 2]
 
 
 def most_files() -> int:
@@ -171,7 +194,7 @@ def main() -> None:
         print(*look)
     verified = soak.settle()
     print(verified.stdout)
-    sys.exit("; ".join((*grown(lives, *Life._fields[:3]), *grown(looks, *Life._fields[:3]))) or verified.returncode)
+    sys.exit("; ".join((*grown(lives, *WATCHED), *grown(looks, *WATCHED), *idle(lives))) or verified.returncode)
 
 
 if __name__ == "__main__":
