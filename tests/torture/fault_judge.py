@@ -119,10 +119,20 @@ def _recorded(event: dict[str, Any]) -> Iterator[Identity]:
 def unheld(state: State, failed: str, place: Place) -> Iterator[str]:
     """A flush below the channel that failed, and nothing else did, is held against the root; but for a draft's."""
     call, _, path = failed.partition(" ")
-    if call != "fsync" or not path.startswith(f"{place.root / CHANNEL}") or Path(path).name.startswith("."):
+    if call != "fsync" or not _matters(path, place):
         return
     if not any(event["data"].get("suspicion") == "flush" for event in state.events):
         yield f"R10: the flush of {path} failed, and nothing is held against the root"
+
+
+def unrepeated(unflushed: str, place: Place) -> Iterator[str]:
+    """A flush below the channel that was interrupted is made again."""
+    if _matters(unflushed, place):
+        yield f"R10: the flush of {unflushed} was interrupted, and not made again"
+
+
+def _matters(path: str, place: Place) -> bool:
+    return path.startswith(f"{place.root / CHANNEL}") and not Path(path).name.startswith(".")
 
 
 def unfinished(before: State, after: State, app: App, batches: int) -> Iterator[str]:

@@ -30,7 +30,7 @@ import structlog
 
 from entrypoints.bootstrap import opened, prepare_embedded
 from tests.torture.campaign import LONGEST_S, TOP, arena_directory
-from tests.torture.fault_judge import look, unfinished, unheld, wrong
+from tests.torture.fault_judge import look, unfinished, unheld, unrepeated, wrong
 from tests.torture.fault_life import BATCHES, LIVES, Place, lived, trust_again
 
 SOURCE = Path(__file__).with_name("fault_shim.c")
@@ -59,10 +59,14 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct):
-    """What came of it: how many calls there were, the first that failed, and everything that is not as it should be."""
+    """What came of it: how many calls there were, the first that failed, and everything that is not as it should be.
+
+    ``unflushed`` is what a flush failed of that the same process did not make again.
+    """
 
     seen: dict[str, int] = {}
     place: str = ""
+    unflushed: str = ""
     code: int = 0
     said: str = ""
     wrong: list[str] = []
@@ -172,7 +176,7 @@ def _tried(fault: Fault, place: Place) -> Found:
         found = msgspec.json.decode(_content(report) or b"{}", type=Found)
         found.code, found.said, found.wrong = code, said, list(_improper(code, said))
         ids = _content(acknowledged).decode().split()
-        code, said = _forked(lambda: _go_on(fault, found.place, place, ids, looked))
+        code, said = _forked(lambda: _go_on(fault, found, place, ids, looked))
         found.wrong += msgspec.json.decode(_content(looked) or b"[]", type=list[str])
         found.wrong += [f"without faults: {one}" for one in _improper(code, said)]
         if found.wrong:
@@ -192,23 +196,25 @@ def _improper(code: int, said: str) -> Iterator[str]:
 def _fail_in(fault: Fault, place: Place, report: int) -> int:
     library = ctypes.CDLL(None)
     library.fault_arm.argtypes = [c_char_p, c_uint, c_long, c_long, c_int, c_char_p]
-    library.fault_place.restype, library.fault_seen.restype = c_char_p, c_long
+    library.fault_place.restype = library.fault_unflushed.restype = c_char_p
+    library.fault_seen.restype = c_long
     number, kinds = getattr(errno, fault.error), 1 << CALLS.index(fault.call)
     library.fault_arm(os.fsencode(place.directory), kinds, fault.at, fault.times, number, b"")
     try:
         return LIVES[fault.life](place)
     finally:
         seen = {call: library.fault_seen(kind) for kind, call in enumerate(CALLS)}
-        os.write(report, msgspec.json.encode(Found(seen=seen, place=os.fsdecode(library.fault_place()))))
+        place_failed, unflushed = os.fsdecode(library.fault_place()), os.fsdecode(library.fault_unflushed())
+        os.write(report, msgspec.json.encode(Found(seen=seen, place=place_failed, unflushed=unflushed)))
 
 
-def _go_on(fault: Fault, failed: str, place: Place, acknowledged: Sequence[str], looked: int) -> int:
+def _go_on(fault: Fault, failed: Found, place: Place, acknowledged: Sequence[str], looked: int) -> int:
     """Look, live on without faults (an hour later, so that nothing has to be waited for), and look again."""
     before = look(place)
     found = list(wrong(before, acknowledged))
-    # Of an interrupted flush nothing was lost, and Python repeats it by itself (PEP 475).
-    if fault.times == 1 and fault.error != "EINTR":
-        found += unheld(before, failed, place)
+    if fault.times == 1:
+        # Of an interrupted flush nothing was lost, and Python repeats it by itself (PEP 475).
+        found += unrepeated(failed.unflushed, place) if fault.error == "EINTR" else unheld(before, failed.place, place)
     later = place._replace(late=3600.0)
     trust_again(later, before.events)
     code = LIVES[fault.life](later)

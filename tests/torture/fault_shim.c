@@ -19,7 +19,7 @@
 
 enum kind { OPEN, READ, WRITE, FSYNC, UNLINK, RENAME, MKDIR, TRUNCATE, KINDS };
 
-static char below[PATH_MAX], only_while[PATH_MAX], first_place[2 * PATH_MAX];
+static char below[PATH_MAX], only_while[PATH_MAX], first_place[2 * PATH_MAX], unflushed[2 * PATH_MAX];
 static size_t below_length;
 static unsigned armed;
 static long at, times, of_armed, seen[KINDS];
@@ -43,6 +43,9 @@ long fault_seen(int kind) { return seen[kind]; }
 /* The first call that failed, and on what; empty if none did. */
 const char *fault_place(void) { return first_place; }
 
+/* What a flush failed of that was not made again; empty if there is nothing. */
+const char *fault_unflushed(void) { return unflushed; }
+
 __attribute__((constructor)) static void arm_from_environment(void)
 {
     const char *directory = getenv("FAULT_BELOW");
@@ -60,10 +63,12 @@ static int fails(enum kind kind, const char *name, const char *place)
 {
     if (!is_below(place)) return 0;
     __atomic_add_fetch(&seen[kind], 1, __ATOMIC_SEQ_CST);
+    if (kind == FSYNC && !strcmp(unflushed, place)) unflushed[0] = 0;
     if (!(armed & 1u << kind)) return 0;
     long number = __atomic_add_fetch(&of_armed, 1, __ATOMIC_SEQ_CST);
     if (at <= 0 || number < at || number - at >= times || (only_while[0] && access(only_while, F_OK))) return 0;
     if (!first_place[0]) snprintf(first_place, sizeof first_place, "%s %s", name, place);
+    if (kind == FSYNC) snprintf(unflushed, sizeof unflushed, "%s", place);
     errno = error_number;
     return 1;
 }
