@@ -69,8 +69,10 @@ class Publisher:
         except RootSuspect:
             raise
         except RootUnavailable:
-            if self._lists_what_goes(self._sessions.load(session_id)):
-                raise
+            session = self._sessions.load(session_id)
+            with self._roots.flushing(session.terms.media_root):
+                if self._lists_what_goes(session):
+                    raise
             return ()
 
     def _lists_what_goes(self, session: Session) -> bool:

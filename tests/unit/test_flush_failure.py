@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from application.ports import Deletion
-from domain.errors import FlushFailed
+from domain.errors import FlushFailed, RootUnavailable
 from domain.events import FileIdentity, PurgeIssued, RootSuspected, SegmentsPurged
+from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from tests.memory_app import TESTER, App, Channel, Store
 
@@ -46,3 +47,26 @@ def test_after_a_failed_flush_no_process_records_an_outcome_until_an_operator_tr
     done = channel.app.retention.run_once()
     assert done.paused == {}
     assert [type(one.event) for one in done.recorded] == [SegmentsPurged]
+
+
+@pytest.mark.rule("R8", "R10", "R17")
+def test_on_a_full_disk_a_lost_write_of_the_playlist_that_stays_is_held_against_the_root(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R8, R10, R17: it may come back as it was before, and list what the purge took."""
+
+    def publish(_: PlaylistFiles, root: str, *__: object) -> None:
+        raise RootUnavailable(root, "news/v/v.m3u8 cannot be written: ENOSPC")
+
+    def listed(_: PlaylistFiles, root: str, *__: object) -> None:
+        raise FlushFailed(root, "news/v cannot be flushed to disk: EIO")
+
+    channel.open(playlist_window=2)
+    channel.generate(3)
+    monkeypatch.setattr(PlaylistFiles, "publish", publish)
+    monkeypatch.setattr(PlaylistFiles, "listed", listed)
+    done = channel.app.retention.run_once()
+    assert [type(one.event) for one in done.recorded] == [PurgeIssued]
+    monkeypatch.undo()
+    assert "EIO" in App(channel.app.store).retention.run_once().paused[str(channel.root)]
+    assert all(path.exists() for path in channel.paths(0))
