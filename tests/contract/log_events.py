@@ -113,13 +113,14 @@ def _life() -> Iterator[Event]:
         yield BatchCompleted(batch=batch, attempt=2, files=files[batch])
         yield PlaylistPublished(first_segment=0, last_segment=batch * 2 + 1, duration_ms=(batch + 1) * 4000)
     yield SegmentsLost(batch=1, files=identities_of(files[1][:1]))
-    yield OrphansCondemned(removal_id=an_id(8), files=(stranger,))
+    left_over = FileIdentity(file="v/left_over.ts", size=2**40, mtime_ns=2**62, inode=2**64 - 1)
+    yield OrphansCondemned(removal_id=an_id(8), files=(left_over,))
     yield OrphansRemoved(
         removal_id=an_id(8),
         deleted=0,
         bytes_freed=0,
         already_absent=("v/left.ts",),
-        remaining=(RemainingFile(name=stranger.file, errno="EPERM"),),
+        remaining=(RemainingFile(name=left_over.file, errno="EPERM"),),
     )
     yield PurgeRefused(batch=0, matching=0, absent=("v/v_segment_001.ts",), changed=(stranger,), plan="ab" * 32)
     because = Because(rule="R3", completed_batch=2, completed_position=12)

@@ -225,6 +225,37 @@ def existing_source(arena: Arena, name: str) -> Result:
     return config("wrap = 20", "source = { files = [NAME] }\nwrap = 20")(arena, name)
 
 
+def orphan(*template: str) -> Callable[[Arena, str], Result]:
+    """A command line that has an orphan to delete, with the name in the place of NAME."""
+
+    def call(arena: Arena, name: str) -> Result:
+        (arena.channel / "left.ts").write_text("nobody knows")
+        return words(*template)(arena, name)
+
+    return call
+
+
+def environment(variable: str, *command: str) -> Callable[[Arena, str], Result]:
+    """A command line without a database of its own, with the name in an environment variable."""
+
+    def call(arena: Arena, name: str) -> Result:
+        place = {"TRAILKEEP_DATABASE_URL": arena.store.database, "TRAILKEEP_HOME": str(arena.case)}
+        if variable == "XDG_DATA_HOME":
+            place["TRAILKEEP_HOME"] = ""
+        if variable in {"TRAILKEEP_HOME", "XDG_DATA_HOME"}:
+            place["TRAILKEEP_DATABASE_URL"] = ""
+        return CliRunner().invoke(main, list(command), env={**place, variable: name})
+
+    return call
+
+
+def encoder(arena: Arena, name: str) -> Result:
+    """A channel that is made with an ffmpeg of that name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAILKEEP_FFMPEG", name)
+        return config("wrap = 20", "max_failures = 1")(arena, "")
+
+
 OPEN = ("session", "open", "--batch-size", "2")
 FRESH = (*OPEN, "fresh", "--root", "CASE/media")
 SESSION = "session"
@@ -261,6 +292,29 @@ DOORS = {
     "verify --level": Door(words("verify", "--level=NAME"), "", (2,), has_zero),
     "--database": Door(words("--database=NAME", "session", "list"), "database", shut=leads_away),
     "--database sqlite": Door(words("--database=sqlite:///NAME", "plan"), "database", shut=leads_away),
+    "root trust DIR": Door(words("root", "trust", "--reason=x", "--", "NAME"), "root", shut=has_zero),
+    "root trust --reason": Door(
+        words("root", "trust", "CASE/../store/media", "--reason=NAME"), "reason", shut=has_zero
+    ),
+    "purge --confirm": Door(words("purge", "--confirm=NAME"), "plan", (1,), has_zero),
+    "repair lost CHANNEL": Door(words("repair", "lost", "--", "NAME"), "channel", shut=has_zero),
+    "repair lost --reason": Door(words("repair", "lost", "--apply", "--reason=NAME"), "reason", shut=has_zero),
+    "repair orphans CHANNEL": Door(words("repair", "orphans", "--", "NAME"), "channel", (0, 1, 2, 3, 4), has_zero),
+    "repair orphans --reason": Door(
+        orphan("repair", "orphans", "news", "--apply", "--reason=NAME"), "reason", shut=has_zero
+    ),
+    "db reconcile --root": Door(words("db", "reconcile", "--root=NAME"), "", shut=has_zero),
+    "db reconcile --reason": Door(words("db", "reconcile", "--accept", "--reason=NAME"), "reason", shut=has_zero),
+    "session open --segment-seconds": Door(
+        words(*FRESH, "--rendition=90p", "--segment-seconds=NAME"), "segment", shut=has_zero
+    ),
+    "TRAILKEEP_DATABASE_URL": Door(environment("TRAILKEEP_DATABASE_URL", "session", "list"), "", shut=leads_away),
+    "TRAILKEEP_HOME": Door(environment("TRAILKEEP_HOME", "session", "list"), "", shut=leads_away),
+    "XDG_DATA_HOME": Door(environment("XDG_DATA_HOME", "session", "list"), "", shut=leads_away),
+    "TRAILKEEP_LEASE_SECONDS": Door(
+        environment("TRAILKEEP_LEASE_SECONDS", "plan"), "TRAILKEEP_LEASE_SECONDS", shut=has_zero
+    ),
+    "TRAILKEEP_FFMPEG": Door(encoder, "", shut=has_zero),
     "a command": Door(words("NAME"), "", (0, 2), has_zero),
     "an extra word": Door(words("plan", "--", "NAME"), "", (2,), has_zero),
     "an option": Door(words("plan", "--NAME"), "", (0, 2), has_zero),
