@@ -13,6 +13,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +22,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from domain import merkle
+from domain.events import EVENT_TYPES
 from entrypoints.cli import main
 from tests.acceptance.command_line import CHANNEL, RENDITION, Store
 from tests.contract.stores import sql, tamper
 from tests.torture.campaign import FULL
 from tests.torture.conftest import Replay
+from tests.torture.hostile_lines import IN_THE_ARENA, Place, append, places
 from tests.torture.hostile_names import NAMES
 
 pytestmark = pytest.mark.rule("R20")
@@ -47,6 +50,13 @@ RUNNING = {"90p_segment_006.ts", "90p_segment_007.ts"}
 def names_for(door: str) -> Sequence[str]:
     """The names that meet a door."""
     return NAMES if FULL else random.Random(f"{SEED} {door}").sample(NAMES, SLICE)
+
+
+def places_for(door: str, found: Sequence[Place]) -> Iterator[tuple[Place, str]]:
+    """The places of a line that names are put in, each with a name; in the slice it is one place and one name."""
+    for place in found if FULL else random.Random(f"{SEED} {door}").sample(found, 1):
+        for name in names_for(f"{door} {place}")[: None if FULL else 1]:
+            yield place, name
 
 
 def tree(*tops: Path) -> dict[str, tuple[object, ...]]:
@@ -76,6 +86,7 @@ class Arena:
         self.store.directory.mkdir()
         self.log = self.store.directory / "log.db"
         self.channel = self.store.root / "news"
+        self.journal = self.store.root / ".trailkeep-journal"
         self._plant_canary()
         self._produce("sport", batches=2)
         self._produce("news", batches=3)
@@ -85,6 +96,7 @@ class Arena:
         for number, path in enumerate(self.made):
             os.link(path, directory / "links" / str(number))
         self._database = self.log.read_bytes()
+        self._journal = self.journal.read_bytes()
         self.outside = tree(self.canary, self.store.root / "sport", self.store.root / ".trailkeep-root")
 
     def _plant_canary(self) -> None:
@@ -107,6 +119,7 @@ class Arena:
         for path in self.store.directory.glob("log.db*"):
             path.unlink()
         self.log.write_bytes(self._database)
+        self.journal.write_bytes(self._journal)
         for path in sorted(self.channel.rglob("*"), reverse=True):
             if not path.is_dir() or path.is_symlink():
                 path.unlink()
@@ -249,6 +262,16 @@ def environment(variable: str, *command: str) -> Callable[[Arena, str], Result]:
     return call
 
 
+def trusting(arena: Arena, name: str) -> Result:
+    """The root gets its marker, the same one, from the operator who trusts it."""
+    marker = arena.store.root / ".trailkeep-root"
+    content = marker.read_bytes()
+    result = arena.call("root", "trust", str(arena.store.root), f"--reason={name}")
+    assert marker.read_bytes() == content
+    arena.outside |= tree(marker)
+    return result
+
+
 def encoder(arena: Arena, name: str) -> Result:
     """A channel that is made with an ffmpeg of that name."""
     with pytest.MonkeyPatch.context() as patch:
@@ -293,9 +316,7 @@ DOORS = {
     "--database": Door(words("--database=NAME", "session", "list"), "database", shut=leads_away),
     "--database sqlite": Door(words("--database=sqlite:///NAME", "plan"), "database", shut=leads_away),
     "root trust DIR": Door(words("root", "trust", "--reason=x", "--", "NAME"), "root", shut=has_zero),
-    "root trust --reason": Door(
-        words("root", "trust", "CASE/../store/media", "--reason=NAME"), "reason", shut=has_zero
-    ),
+    "root trust --reason": Door(trusting, "reason", shut=has_zero),
     "purge --confirm": Door(words("purge", "--confirm=NAME"), "plan", (1,), has_zero),
     "repair lost CHANNEL": Door(words("repair", "lost", "--", "NAME"), "channel", shut=has_zero),
     "repair lost --reason": Door(words("repair", "lost", "--apply", "--reason=NAME"), "reason", shut=has_zero),
@@ -380,17 +401,27 @@ QUESTIONS = (
 
 
 def rewrite(arena: Arena, kind: str, change: Rewrite, name: str) -> None:
-    """Change the first such line of the channel behind the back of the log, and all hashes that cover it."""
+    """Change the first such line of the channel."""
+    secret = identity_of_secret(arena)
+    rewrite_line(arena, kind, lambda event: change(event["data"], name, secret))
+
+
+def identity_of_secret(arena: Arena) -> dict[str, int]:
+    """What a line would have to say of a file of the canary to have it deleted."""
     status = (arena.canary / "secret.txt").lstat()
-    secret = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
+
+
+def rewrite_line(arena: Arena, kind: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the first such line of the channel or its root, and all hashes that cover it, behind the log's back."""
     lines = [bytes(line) for (line,) in sql(arena.log, "SELECT line FROM events ORDER BY position")]
     events = [json.loads(line) for line in lines]
-    news = next(event["session_id"] for event in events if event["data"].get("channel") == "news")
-    index, event = next(
-        (index, event) for index, event in enumerate(events) if (event["type"], event["session_id"]) == (kind, news)
-    )
-    change(event["data"], name, secret)
-    lines[index] = json.dumps(event, separators=(",", ":")).encode()
+    opened = next(event for event in events if event["data"].get("channel") == "news")
+    streams = {opened["session_id"], opened["data"]["media_root"]["root_id"]}
+    found = (index for index, event in enumerate(events) if event["type"] == kind and event["session_id"] in streams)
+    index = next(found)
+    change(events[index])
+    lines[index] = json.dumps(events[index], separators=(",", ":")).encode()
     leaves = [merkle.leaf_hash(line) for line in lines]
     triggers = sql(arena.log, "SELECT sql FROM sqlite_master WHERE type = 'trigger'")
     tamper(
@@ -424,6 +455,64 @@ def test_a_rewritten_line_does_not_lead_a_purge_out_of_the_channel(arena: Arena,
                 check(arena.call(*command), codes=(0, 1, 2, 3, 4))
             arena.check_outside()
             assert arena.segments() >= NEWEST
+
+
+def put(event: dict[str, Any], place: Place, name: str, secret: dict[str, int]) -> None:
+    """Put the name there; where it names a file, with the identity of the canary's."""
+    inner: Any = event
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = name
+    if isinstance(inner, dict) and "inode" in inner:
+        inner |= secret
+
+
+@pytest.mark.rule("R10", "R17", "R20")
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_no_text_of_any_line_leads_anywhere(arena: Arena, kind: str, replay: Replay) -> None:
+    """R10, R17, R20: every text of every kind of event, though leaf hash and seal are right."""
+    arena.restore()
+    if kind not in IN_THE_ARENA:
+        append(arena.store.database, kind)
+    database = arena.log.read_bytes()
+    found: list[Place] = []
+    rewrite_line(arena, kind, lambda event: found.extend(places(event)))
+    for place, template in places_for(kind, found):
+        name = template.replace("{canary}", str(arena.canary))
+        arena.restore()
+        arena.log.write_bytes(database)
+        secret = identity_of_secret(arena)
+        with case(replay, f"{kind} {'.'.join(map(str, place))}", template):
+            rewrite_line(arena, kind, partial(put, place=place, name=name, secret=secret))
+            for command in (("recover",), ("project",), ("events",), ("verify",), ("root", "list")):
+                check(arena.call(*command), codes=(0, 1, 3, 4))
+            arena.check_outside()
+            assert arena.segments() >= NEWEST
+
+
+@pytest.mark.rule("R17", "R20")
+@pytest.mark.parametrize("file", [".trailkeep-root", ".trailkeep-journal"])
+def test_what_a_file_of_the_root_says_leads_nowhere(arena: Arena, file: str, replay: Replay) -> None:
+    """R17, R20: as bytes, and as each text of what it says; with another marker nothing goes at all."""
+    arena.restore()
+    path, marker = arena.store.root / file, arena.store.root / ".trailkeep-root"
+    content, before = path.read_bytes(), arena.segments()
+    said = json.loads(content.splitlines()[-1])
+    try:
+        for place, template in places_for(file, [(), *places(said)]):
+            name = template.replace("{canary}", str(arena.canary))
+            line = json.dumps({**said, str(place[0]): name}).encode() if place else name.encode(errors="replace")
+            arena.restore()
+            path.write_bytes(line + b"\n" if path == marker else content + line + b"\n")
+            arena.outside |= tree(marker)
+            with case(replay, f"{file} {'.'.join(map(str, place))}", template):
+                for command in (("recover",), ("project",), ("verify",), ("root", "list"), ("db", "reconcile")):
+                    check(arena.call(*command), codes=(0, 1, 3, 4))
+                arena.check_outside()
+                assert arena.segments() >= (before if path == marker else NEWEST)
+    finally:
+        path.write_bytes(content)
+        arena.outside |= tree(marker)
 
 
 @pytest.mark.rule("R8")
