@@ -202,6 +202,11 @@ def leads_away(arena: Arena, name: str) -> bool:
     return False
 
 
+def cannot_be_set(arena: Arena, name: str) -> bool:
+    """No environment has it; or it leads away."""
+    return has_zero(arena, name) or leads_away(arena, name)
+
+
 def is_read(arena: Arena, name: str) -> bool:
     """The test's own standard input is not for reading."""
     return "\0" in name or name in {"/dev/stdin", "/proc/self/fd/0"}
@@ -329,9 +334,9 @@ DOORS = {
     "session open --segment-seconds": Door(
         words(*FRESH, "--rendition=90p", "--segment-seconds=NAME"), "segment", shut=has_zero
     ),
-    "TRAILKEEP_DATABASE_URL": Door(environment("TRAILKEEP_DATABASE_URL", "session", "list"), "", shut=leads_away),
-    "TRAILKEEP_HOME": Door(environment("TRAILKEEP_HOME", "session", "list"), "", shut=leads_away),
-    "XDG_DATA_HOME": Door(environment("XDG_DATA_HOME", "session", "list"), "", shut=leads_away),
+    "TRAILKEEP_DATABASE_URL": Door(environment("TRAILKEEP_DATABASE_URL", "session", "list"), "", shut=cannot_be_set),
+    "TRAILKEEP_HOME": Door(environment("TRAILKEEP_HOME", "session", "list"), "", shut=cannot_be_set),
+    "XDG_DATA_HOME": Door(environment("XDG_DATA_HOME", "session", "list"), "", shut=cannot_be_set),
     "TRAILKEEP_LEASE_SECONDS": Door(
         environment("TRAILKEEP_LEASE_SECONDS", "plan"), "TRAILKEEP_LEASE_SECONDS", shut=has_zero
     ),
