@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,10 +54,10 @@ def names_for(door: str) -> Sequence[str]:
 
 
 def places_for(door: str, found: Sequence[Place]) -> Iterator[tuple[Place, str]]:
-    """The places of a line that names are put in, each with a name; in the slice it is one place and one name."""
-    for place in found if FULL else random.Random(f"{SEED} {door}").sample(found, 1):
-        for name in names_for(f"{door} {place}")[: None if FULL else 1]:
-            yield place, name
+    """Each name, and the place of a line that it is put in: one place after the other. In the slice it is one name."""
+    rng = random.Random(f"{SEED} {door}")
+    turns = cycle(rng.sample(found, len(found)))
+    return zip(turns, NAMES if FULL else rng.sample(NAMES, 1), strict=False)
 
 
 def tree(*tops: Path) -> dict[str, tuple[object, ...]]:
