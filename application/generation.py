@@ -127,9 +127,8 @@ class Generation:
 
         """
         session = self._sessions.load(session_id)
-        batch = _running(session)
-        self.require_root(session)
-        with self._roots.flushing(session.terms.media_root):
+        batch, root = _running(session), session.terms.media_root
+        with self._roots.proven(root), self._roots.flushing(root):
             files = self._verified(session, expected_of(session), durations)
         cause = Cause(actor, batch.correlation_id, batch.started_by)
         recorded = self._handler.execute(session_id, CompleteBatch(batch=batch.number, files=files), cause)[0]

@@ -21,8 +21,9 @@ from application.roots import Roots
 from application.sessions import Sessions
 from domain.batch import Purge
 from domain.commands import IssuePurge, RecordPurge
-from domain.errors import Refused
+from domain.errors import LogDamaged, Refused
 from domain.events import MediaRoot, Recorded
+from domain.retention import is_among_the_newest
 from domain.segments import identity_of
 from domain.session import Session
 
@@ -135,12 +136,19 @@ class Purger:
         return Order(session.session_id, command, cause)
 
     def _open(self, places: Sequence[Place]) -> list[_Open]:
-        """Those of the purges that have no outcome, and need not wait any more."""
+        """Those of the purges that have no outcome, and need not wait any more.
+
+        Raises:
+            LogDamaged: one is authorised that nothing can have led to, for it would take the channel's newest batches.
+
+        """
         going, now = list[_Open](), self._clock.now()
         for session_id, number in places:
             session = self._sessions.load(session_id)
             batch = session.batches.get(number)
             if batch and batch.purge and now >= next_attempt(batch.purge, now):
+                if is_among_the_newest(session, number, self._sessions.successor(session)):
+                    raise LogDamaged(None, f"the purge of batch {number} of {session_id} would take the newest (R19)")
                 going.append(_Open(session, number, batch.purge))
         return going
 

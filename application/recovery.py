@@ -15,7 +15,7 @@ from application.retention_projector import RetentionProjector
 from application.roots import Roots
 from application.sealer import Sealer
 from application.sessions import Sessions
-from domain.errors import HeldElsewhere, LogDamaged, Refused, RootUnavailable
+from domain.errors import HeldElsewhere, Invalid, LogDamaged, Refused, RootUnavailable
 from domain.events import Recorded
 from domain.lifecycle import SessionState
 from domain.session import Session
@@ -115,8 +115,8 @@ class Recoverer:
             for one in (session, *self._sessions.earlier(session)):
                 try:
                     recorded += self._orphans.finish(one.session_id)
-                except RootUnavailable as suspect:
-                    left.append(f"channel {channel}: {suspect}")
+                except (RootUnavailable, Invalid) as reason:  # a name that another Python took, say
+                    left.append(f"channel {channel}: {reason}")
         return recorded
 
     def _end_orphan(self, session: Session, left: list[str]) -> list[Recorded]:

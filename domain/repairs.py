@@ -3,19 +3,21 @@
 What is lost is taken note of; what nobody explains is deleted by authorisation and outcome, as a purge is (R10).
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from domain.batch import Removal
 from domain.errors import Refused
-from domain.events import Event, OrphansCondemned, OrphansRemoved, Recorded, SegmentsLost
+from domain.events import Event, FileIdentity, OrphansCondemned, OrphansRemoved, Recorded, SegmentsLost
 from domain.leaving import missed_ms
 from domain.lifecycle import BatchState
 from domain.segments import (
     batch_numbers,
     check_below,
     check_deletable,
+    check_inside,
     expected_files,
     identity_of,
     relative_file,
@@ -47,6 +49,16 @@ def condemn_orphans(session: "Session", command: "CondemnOrphans") -> tuple[Even
         Invalid: one is not below the channel's directory, is hidden, or is a playlist (R8).
 
     """
+    for file in command.files:
+        check_below(file.file)
+    check_removable(session, command.files)
+    if not command.files:
+        return ()
+    return (OrphansCondemned(removal_id=command.removal_id, files=command.files, reason=command.reason),)
+
+
+def check_removable(session: "Session", files: Iterable[FileIdentity]) -> None:
+    """Return if a removal of the files may be authorised now. Errors as `condemn_orphans`."""
     if session.removal is not None:
         raise Refused("R6", "removal", session.removal.removal_id, "it has no outcome yet; finish it first")
     needed = {identity_of(file).file for batch in session.batches.values() for file in batch.files}
@@ -54,13 +66,10 @@ def condemn_orphans(session: "Session", command: "CondemnOrphans") -> tuple[Even
         terms = session.terms
         numbers = batch_numbers(running.number, terms.batch_size)
         needed |= {one.file for one in expected_files(terms.naming, terms.renditions, numbers)}
-    for file in command.files:
-        check_deletable(check_below(file.file))
+    for file in files:
+        check_deletable(check_inside(file.file))
         if file.file in needed:
             raise Refused("R2", "file", file.file, "a batch of the session needs it; it is no orphan")
-    if not command.files:
-        return ()
-    return (OrphansCondemned(removal_id=command.removal_id, files=command.files, reason=command.reason),)
 
 
 def record_removal(session: "Session", command: "RecordRemoval") -> tuple[Event, ...]:

@@ -69,8 +69,14 @@ def protected(session: Session, successor: Successor) -> int:
     The channel always keeps its newest ``keep_previous + 1`` completed batches, and never fewer than two. Batches of
     later sessions count once this one is closed, and then only if its batches were given up.
     """
-    keep = max(2, session.terms.policy.keep_previous + 1)
+    keep = _newest(session)
     return max(0, keep - successor.completed) if _given_up(session) else keep
+
+
+def is_among_the_newest(session: Session, batch: int, successor: Successor) -> bool:
+    """Whether a completed batch is one of those that the channel always keeps. What was once due never is again."""
+    newer = sum(one.completed is not None for number, one in session.batches.items() if number > batch)
+    return newer + successor.completed < _newest(session)
 
 
 def due(session: Session, successor: Successor | None = None) -> tuple[Due, ...]:
@@ -107,6 +113,10 @@ def kept_files(sessions: Iterable[Session]) -> tuple[tuple[str, str], ...]:
             holder = f"a removal of orphans without an outcome, of session {session.session_id}"
             kept += [(file.file, holder) for file in session.removal.files]
     return tuple(kept)
+
+
+def _newest(session: Session) -> int:
+    return max(2, session.terms.policy.keep_previous + 1)
 
 
 def _given_up(session: Session) -> bool:

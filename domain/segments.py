@@ -56,17 +56,29 @@ def check_naming(naming: Naming) -> Naming:
     return naming
 
 
-def check_below(file: str) -> str:
-    """Return ``file`` if it can be what lies anywhere below its channel's directory, given relative to that.
+def check_inside(file: str) -> str:
+    """Return ``file`` if it leads to nothing but what lies below its channel's directory, given relative to that.
 
     Raises:
-        Invalid: a part of it is hidden, or not a name, or it is deeper than `DEEPEST`.
+        Invalid: a part of it is hidden, or not a name.
+
+    """
+    if any(not part or part.startswith(".") or "\0" in part for part in file.split("/")):
+        raise Invalid("file", file, "a path below the channel's directory, of names without a leading dot or zero byte")
+    return file
+
+
+def check_below(file: str) -> str:
+    """Return ``file`` if it is one that something may be done to now: which that is may change with the years.
+
+    Raises:
+        Invalid: as `check_inside`; or it is deeper than `DEEPEST`, or a part of it is not printable.
 
     """
     if file.count("/") > DEEPEST:
         raise Invalid("file", file, f"a path of at most {DEEPEST} directories below the channel's")
-    if any(not part or part.startswith(".") for part in file.split("/")) or not file.isprintable():
-        raise Invalid("file", file, "a path below the channel's directory, of printable names without a leading dot")
+    if not check_inside(file).isprintable():
+        raise Invalid("file", file, "a path of printable names")
     return file
 
 

@@ -1,13 +1,26 @@
 """Whether a recorded event can follow from the state before it: what `decide` would never have led to is damage.
 
-`evolve` asks no questions, for what is recorded has happened. A verifier asks: a line that was altered together with
-its hash can still be read.
+`evolve` asks no questions, for what is recorded has happened. Who reads a log asks: a line that was altered together
+with its hash can still be read. What is asked is what names on the disk, and what may go, depend on. A rule that may
+become stricter is not asked here: a log that was sound would not be any more.
 """
 
-from domain.commands import CondemnOrphans
+from collections.abc import Callable
+from typing import Any
+
 from domain.errors import Invalid, Refused
-from domain.events import BatchCompleted, BatchStarted, Event, OrphansCondemned, SessionOpened
-from domain.repairs import condemn_orphans
+from domain.events import (
+    BatchCompleted,
+    BatchStarted,
+    Disposition,
+    Event,
+    OrphansCondemned,
+    PlaylistPublished,
+    PurgeIssued,
+    SessionOpened,
+)
+from domain.lifecycle import BatchState
+from domain.repairs import check_removable
 from domain.root import check_path
 from domain.segments import batch_numbers, check_label, check_naming, expected_files
 from domain.session import Session
@@ -16,21 +29,11 @@ from domain.terms import MAX_BATCH_SIZE
 
 def unsound(session: Session, event: Event) -> str | None:
     """What no decision could have led to; None for an event that may well follow."""
-    match event:
-        case SessionOpened():
-            return _terms(event)
-        case BatchStarted() if session.opened:
-            numbers = batch_numbers(session.next_batch, session.terms.batch_size)
-            if (event.batch, event.first_segment, event.last_segment) != (session.next_batch, numbers[0], numbers[-1]):
-                return f"BatchStarted is of batch {event.batch} with other segments than those of the next one (R1)"
-        case BatchCompleted() if session.opened:
-            return _files(session, event)
-        case OrphansCondemned() if session.opened:
-            return _removal(session, event)
-    return None
+    ask = _QUESTIONS.get(type(event))
+    return ask(session, event) if ask and (session.opened or type(event) is SessionOpened) else None
 
 
-def _terms(event: SessionOpened) -> str | None:
+def _terms(_: Session, event: SessionOpened) -> str | None:
     """What no session can have been opened with; None for terms that one can live by."""
     try:
         check_label("channel", event.channel)
@@ -40,9 +43,17 @@ def _terms(event: SessionOpened) -> str | None:
         check_path(event.media_root.path)
     except Invalid as invalid:
         return f"SessionOpened: {invalid}"
-    if not 1 <= event.batch_size <= MAX_BATCH_SIZE or event.segment_ms < 1 or not event.renditions:
+    least = min(event.batch_size, event.segment_ms, event.policy.keep_previous, len(event.renditions))
+    if least < 1 or event.batch_size > MAX_BATCH_SIZE or event.playlist_window < 0:
         return "SessionOpened has terms that no session can be opened with"
     return None
+
+
+def _start(session: Session, event: BatchStarted) -> str | None:
+    numbers = batch_numbers(session.next_batch, session.terms.batch_size)
+    if (event.batch, event.first_segment, event.last_segment) == (session.next_batch, numbers[0], numbers[-1]):
+        return None
+    return f"BatchStarted is of batch {event.batch} with other segments than those of the next one (R1)"
 
 
 def _files(session: Session, event: BatchCompleted) -> str | None:
@@ -56,10 +67,44 @@ def _files(session: Session, event: BatchCompleted) -> str | None:
     return None
 
 
+def _published(session: Session, event: PlaylistPublished) -> str | None:
+    """What left a playlist, and when, goes by it (R13)."""
+    if 0 <= event.first_segment <= event.last_segment < session.next_batch * session.terms.batch_size:
+        return None
+    return f"PlaylistPublished lists segments {event.first_segment} to {event.last_segment}, of batches that never were"
+
+
+def _purge(session: Session, event: PurgeIssued) -> str | None:
+    """Files go by it. Of the batches of a closed session only the channel knows when they may: the purger asks it."""
+    batch, because = session.batches.get(event.batch), event.because
+    if batch is None or batch.state is not BatchState.COMPLETED:
+        return None  # it does not follow at all
+    if (event.files, event.bytes) != (len(batch.files), batch.bytes):
+        return f"PurgeIssued is of other files than those of batch {batch.number} (R6)"
+    if session.disposition is Disposition.KEEP:
+        return f"PurgeIssued is of batch {batch.number} of a session whose batches are kept"
+    if batch.due is None:
+        given_up = session.disposition is Disposition.PURGE and because.rule == "R19" and because.session_id
+        return None if given_up else f"PurgeIssued is of batch {batch.number}, which is not due (R3)"
+    if (because.completed_batch, because.completed_position) != (batch.due.batch, batch.due.position):
+        return f"PurgeIssued is of batch {batch.number} because of another batch than made it due (R3)"
+    return None
+
+
 def _removal(session: Session, event: OrphansCondemned) -> str | None:
     """Recovery deletes what it names: there is nothing else that a removal goes by."""
-    order = CondemnOrphans(removal_id=event.removal_id, files=event.files, reason=event.reason)
     try:
-        return None if condemn_orphans(session, order) else "OrphansCondemned has no file"
+        check_removable(session, event.files)
     except (Invalid, Refused) as error:
         return f"OrphansCondemned: {error}"
+    return None if event.files else "OrphansCondemned has no file"
+
+
+_QUESTIONS: dict[type, Callable[[Session, Any], str | None]] = {
+    SessionOpened: _terms,
+    BatchStarted: _start,
+    BatchCompleted: _files,
+    PlaylistPublished: _published,
+    PurgeIssued: _purge,
+    OrphansCondemned: _removal,
+}

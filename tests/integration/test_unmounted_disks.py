@@ -4,12 +4,14 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from application.ports import Comparison, Deletion, FoundFile, MediaPlaylist
 from application.purger import Place
-from domain.errors import Refused
+from application.verify import Level
+from domain.errors import Refused, RootSuspect
 from domain.events import (
     FileIdentity,
     MediaRoot,
@@ -254,6 +256,10 @@ class TestBetweenTheLookAndTheAct:
                 act("find")
                 return super().find(root, channel, files)
 
+            def sync(self, root: str, channel: str, files: Sequence[str]) -> Any:
+                act("sync")
+                return super().sync(root, channel, files)
+
             def compare(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Comparison:
                 act("compare")
                 return super().compare(root, channel, files)
@@ -309,3 +315,23 @@ class TestBetweenTheLookAndTheAct:
         assert channel.session.running is not None
         assert [file.file for file in channel.session.running.present] == ["v/v_segment_000.ts"]
         disk.mount()
+
+    @pytest.mark.rule("R9", "R17")
+    @pytest.mark.invariant(6)
+    def test_a_completion_is_of_the_disk_that_proved_itself(
+        self, channel: memory_app.Channel, disk: Filesystem, gone_before: set[str]
+    ) -> None:
+        """R9, R17: it would make N-2 go, so its files have to be on the disk where N-2 is."""
+        channel.open()
+        channel.generate(2)
+        channel.start()
+        channel.write()
+        gone_before.add("sync")
+        with pytest.raises(RootSuspect):  # for the playlist
+            channel.app.generation.complete(channel.id, lambda *_: 2000, "tester")
+        assert channel.session.completed == 3
+        assert everything(disk.mounted) == set()
+        disk.mount()
+        channel.app.project()
+        assert not any(path.exists() for path in channel.paths(0))
+        assert channel.app.verifier.verify(Level.IDENTITY).ok

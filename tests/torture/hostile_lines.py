@@ -40,12 +40,17 @@ Place = tuple[str | int, ...]
 def appended(kind: str, session: Session) -> list[Event]:
     """An event of the kind, the last of these, with a text in every place that can have one."""
     root, stranger = session.terms.media_root, FileIdentity(file="left.ts", size=1, mtime_ns=1, inode=1)
+    oldest = session.batches[0]
+    assert oldest.due is not None
+    because = Because(
+        rule="R3", completed_batch=oldest.due.batch, completed_position=oldest.due.position, session_id="later"
+    )
     issued = PurgeIssued(
         purge_id=an_id(91),
         batch=0,
-        because=Because(rule="R3", completed_batch=2, completed_position=9, session_id="later"),
-        files=2,
-        bytes=2,
+        because=because,
+        files=len(oldest.files),
+        bytes=oldest.bytes,
         confirmed="plan",
     )
     condemned = OrphansCondemned(removal_id=an_id(92), files=(stranger,), reason="why")
@@ -90,10 +95,10 @@ def append(database: str, kind: str) -> None:
             app.log.append([envelope(event, version=version + 1, **fields)], expected_version=version)
 
 
-def places(value: Any, at: Place = ()) -> Iterator[Place]:
-    """Where in an event, as JSON has it, there is text."""
-    if isinstance(value, str):
+def places(value: Any, of: type = str, at: Place = ()) -> Iterator[Place]:
+    """Where in an event, as JSON has it, there is text, or a number."""
+    if type(value) is of:
         yield at
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inner:
-        yield from places(one, (*at, key))
+        yield from places(one, of, (*at, key))

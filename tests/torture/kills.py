@@ -19,7 +19,7 @@ from tests.torture.campaign import Failure, Tally, arena_directory, numbers, tel
 from tests.torture.failure_points import POINTS
 from tests.torture.mistakes import MISTAKES, made
 from tests.torture.scenario import kill_at
-from tests.torture.stages import Choice, Met, Reach, choices, cut_off, lived, recovered, recovery_cut_off
+from tests.torture.stages import Choice, Met, Reach, choices, cut_off, lived, points_of, recovered, recovery_cut_off
 
 NONE, EACH, EVERY = "none", "each", "every"
 
@@ -65,7 +65,7 @@ class Kills:
         cut_off(self._arena, seed, kill_at(point, occurrence), self._mistake)
         self._arena.keep()
         met = recovered(self._arena, seed, end=life.standing)
-        self.tally.points.update(met.trace + met.later)
+        self.tally.points.update(points_of(met.trace + met.later))
         return met
 
     def _kill_again(self, seed: int, reach: Reach, met: Met) -> None:

@@ -25,7 +25,7 @@ from tests.torture.disks import KINDS, Filesystem, unshare_mounts
 from tests.torture.failure_points import POINTS
 from tests.torture.mistakes import MISTAKES, made
 from tests.torture.scenario import Place, at_point, kill_at
-from tests.torture.stages import Met, chosen, cut_off, lived, recovered
+from tests.torture.stages import Met, chosen, cut_off, lived, points_of, recovered
 
 LEFTOVERS = {
     "adopt.unlink-temporary": "adopt.create-temporary.after",
@@ -92,7 +92,7 @@ class PowerCuts:
             disk.unmount()
             disk.mount()
         met = recovered(self._arena, seed, end=life.standing, boot=2)
-        self.tally.points.update(met.trace + met.later)
+        self.tally.points.update(points_of(met.trace + met.later))
 
     def _failure(self, seed: int, point: str, line: int = 0) -> Failure:
         which = f"--line {line}" if line else f"--points {point}"

@@ -50,6 +50,8 @@ from tests.torture.mishaps import Mishaps
 
 CAUSE = Cause("torture")
 OPERATOR = "operator"
+MISHAP = "mishap"
+"""What ``reach`` hears beside the failure points: that somebody else may do something to the disk now."""
 
 
 class Place(NamedTuple):
@@ -215,6 +217,7 @@ class Process:
 
     def _befall(self, session: Session, chapter: Chapter) -> None:
         """What happens to the disk at this moment of the life, unless it has happened."""
+        self._watch.reach(MISHAP)
         root_id = session.terms.media_root.root_id
         if session.completed:
             self.mishaps.tear_journal()

@@ -194,7 +194,9 @@ def main() -> None:
         print(*look)
     verified = soak.settle()
     print(verified.stdout)
-    sys.exit("; ".join((*grown(lives, *WATCHED), *grown(looks, *WATCHED), *idle(lives))) or verified.returncode)
+    sys.exit(
+        "; ".join((*grown(lives, *WATCHED), *grown(looks, *WATCHED), *idle(lives), *idle(looks))) or verified.returncode
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from tests.torture.arena import Arena
 from tests.torture.campaign import in_child, in_time
 from tests.torture.judgement import look, nothing_left, nothing_to_add, standing, verified
 from tests.torture.mistakes import MISTAKES
-from tests.torture.scenario import Process
+from tests.torture.scenario import MISHAP, Process
 
 Reach = Callable[[str], None]
 
@@ -27,7 +27,7 @@ class Met(NamedTuple):
     @property
     def points(self) -> Counter[str]:
         """How often it met each, in the order in which it first did."""
-        return Counter(self.trace)
+        return points_of(self.trace)
 
 
 class Choice(NamedTuple):
@@ -35,6 +35,11 @@ class Choice(NamedTuple):
 
     occurrence: int
     alone: bool
+
+
+def points_of(trace: Sequence[str]) -> Counter[str]:
+    """How often each failure point was met; a mishap is none."""
+    return Counter(point for point in trace if point != MISHAP)
 
 
 def lived(arena: Arena, seed: int) -> Met:
@@ -87,12 +92,14 @@ def chosen(seed: int, point: str, met: Counter[str]) -> int:
 def choices(seed: int, trace: Sequence[str]) -> dict[str, Choice]:
     """Which occurrence of each point is meant, so that few of them leave the same and each is among them.
 
-    Between one effect and the next nothing happens: a kill after the one leaves what a kill before the other leaves.
+    Between one effect and the next nothing happens, but for a mishap: a kill after the one leaves what a kill before
+    the other leaves.
     So of the moments after an effect one is meant, if there is any, that is the moment before another effect that is.
     """
     at: dict[str, list[int]] = defaultdict(list)
     for index, point in enumerate(trace):
-        at[point].append(index)
+        if point != MISHAP:
+            at[point].append(index)
     before, followed = dict[str, int](), set[str]()
     for point, found in at.items():
         if point.endswith(".before"):

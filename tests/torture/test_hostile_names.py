@@ -13,7 +13,6 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from hashlib import sha256
 from itertools import cycle
 from pathlib import Path
@@ -463,37 +462,78 @@ def test_a_rewritten_line_does_not_lead_a_purge_out_of_the_channel(arena: Arena,
             assert arena.segments() >= NEWEST
 
 
-def put(event: dict[str, Any], place: Place, name: str, secret: dict[str, int]) -> None:
+def put(event: dict[str, Any], place: Place, value: str | int, secret: dict[str, int]) -> None:
     """Put the name there; where it names a file, with the identity of the canary's."""
     inner: Any = event
     for key in place[:-1]:
         inner = inner[key]
-    inner[place[-1]] = name
+    inner[place[-1]] = value
     if isinstance(inner, dict) and "inode" in inner:
         inner |= secret
+
+
+class Line:
+    """The last line of a kind, in a log of which nothing is changed yet."""
+
+    def __init__(self, arena: Arena, kind: str) -> None:
+        self._arena, self._kind = arena, kind
+        arena.restore()
+        if kind not in IN_THE_ARENA:
+            append(arena.store.database, kind)
+        assert json.loads(arena.call("verify", "--json").stdout)["log"]["ok"], "but for what is put in it is sound"
+        self._database = arena.log.read_bytes()
+
+    def places(self, of: type) -> list[Place]:
+        """Where there is text, or a number."""
+        found: list[Place] = []
+        rewrite_line(self._arena, self._kind, lambda event: found.extend(places(event, of)))
+        return found
+
+    def leads_nowhere(self, place: Place, value: str | int) -> None:
+        """With this in that place: nothing outside is touched, and the newest batches stay."""
+        arena = self._arena
+        arena.restore()
+        arena.log.write_bytes(self._database)
+        secret = identity_of_secret(arena)
+        rewrite_line(arena, self._kind, lambda event: put(event, place, value, secret))
+        for command in (("recover",), ("project",), ("events",), ("verify",), ("root", "list")):
+            check(arena.call(*command), codes=(0, 1, 3, 4))
+        arena.check_outside()
+        assert arena.segments() >= NEWEST
 
 
 @pytest.mark.rule("R10", "R17", "R20")
 @pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
 def test_no_text_of_any_line_leads_anywhere(arena: Arena, kind: str, replay: Replay) -> None:
     """R10, R17, R20: every text of every kind of event, though leaf hash and seal are right."""
-    arena.restore()
-    if kind not in IN_THE_ARENA:
-        append(arena.store.database, kind)
-    database = arena.log.read_bytes()
-    found: list[Place] = []
-    rewrite_line(arena, kind, lambda event: found.extend(places(event)))
-    for place, template in places_for(kind, found):
-        name = template.replace("{canary}", str(arena.canary))
-        arena.restore()
-        arena.log.write_bytes(database)
-        secret = identity_of_secret(arena)
+    line = Line(arena, kind)
+    for place, template in places_for(kind, line.places(str)):
         with case(replay, f"{kind} {'.'.join(map(str, place))}", template):
-            rewrite_line(arena, kind, partial(put, place=place, name=name, secret=secret))
-            for command in (("recover",), ("project",), ("events",), ("verify",), ("root", "list")):
-                check(arena.call(*command), codes=(0, 1, 3, 4))
-            arena.check_outside()
-            assert arena.segments() >= NEWEST
+            line.leads_nowhere(place, template.replace("{canary}", str(arena.canary)))
+
+
+NUMBERS = (0, 1, 2, -3, 10**9)
+
+
+@pytest.mark.rule("R2", "R3", "R19", "R20")
+@pytest.mark.parametrize("kind", sorted(EVENT_TYPES))
+def test_no_number_of_any_line_leads_anywhere(arena: Arena, kind: str, replay: Replay) -> None:
+    """R2, R3, R19, R20: least of all the number of a batch."""
+    line = Line(arena, kind)
+    cases = [(place, number) for place in line.places(int) for number in NUMBERS]
+    for place, number in cases if FULL else random.Random(f"{SEED} {kind}").sample(cases, 1):
+        with case(replay, f"{kind} {'.'.join(map(str, place))}", str(number)):
+            line.leads_nowhere(place, number)
+
+
+@pytest.mark.rule("R2", "R3", "R19")
+@pytest.mark.parametrize("batch", [1, 2])
+def test_an_authorisation_of_one_of_the_newest_batches_is_damage(arena: Arena, batch: int) -> None:
+    """R2, R3, R19: leaf hash and seal are right, and it says what made it due."""
+    line = Line(arena, "PurgeIssued")
+    line.leads_nowhere(("data", "batch"), batch)
+    assert f"PurgeIssued is of batch {batch}, which is not due (R3)" in arena.call("verify").stdout
+    assert arena.call("recover").exit_code == 1
 
 
 @pytest.mark.rule("R17", "R20")

@@ -22,6 +22,7 @@ def test_descriptors_memory_and_backlog_stay_flat(arena: Path) -> None:
         assert grown(lives, *WATCHED) == []
         assert grown(long_life, *WATCHED) == []
         assert idle(lives) == []
+        assert idle(long_life) == []
     verified = soak.settle()
     assert verified.returncode == 0, verified.stdout
 

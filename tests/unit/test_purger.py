@@ -9,9 +9,10 @@ import structlog
 
 from application.ports import Comparison, Deletion, Marker, MediaPlaylist
 from application.purger import FIRST_RETRY_US
-from domain.errors import FlushFailed, Refused, RootSuspect
+from domain.errors import FlushFailed, LogDamaged, Refused, RootSuspect
 from domain.events import (
     Availability,
+    Because,
     Disposition,
     Envelope,
     FileIdentity,
@@ -26,7 +27,7 @@ from domain.events import (
 )
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
-from tests.builders import SECOND, STORE_ID, an_id
+from tests.builders import SECOND, STORE_ID, an_id, envelope
 from tests.memory_app import TESTER, App, Channel, Store, TestLog
 from tests.property.faults import FailingRoots, Killed, Points
 
@@ -123,6 +124,21 @@ class TestAuthorising:
 
 
 class TestCarryingOut:
+    @pytest.mark.rule("R2", "R19")
+    @pytest.mark.invariant(3)
+    def test_an_authorisation_that_would_take_the_newest_batches_is_damage(self, due: Channel) -> None:
+        """R2, R19: of a closed session the events do not tell what the channel has beside it; the channel does."""
+        due.app.generation.close(due.id, "the end", Disposition.PURGE, TESTER)
+        size = due.session.batches[2].bytes
+        because = Because(rule="R19", completed_batch=9, completed_position=99, session_id=an_id(5))
+        event = PurgeIssued(purge_id=an_id(91), batch=2, because=because, files=4, bytes=size)
+        version = due.session.version
+        forged = envelope(event, version=version + 1, session_id=due.id, event_id=an_id(92))
+        due.app.log.append([forged], expected_version=version)
+        with pytest.raises(LogDamaged, match=r"the purge of batch 2 of .* would take the newest \(R19\)"):
+            due.app.purger.carry_out(due.id, 2)
+        assert all(path.exists() for path in due.paths(1) + due.paths(2))
+
     @pytest.mark.rule("R6", "R10")
     @pytest.mark.invariant(3)
     def test_every_file_of_the_batch_goes_and_no_other(self, due: Channel) -> None:
