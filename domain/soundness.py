@@ -86,7 +86,7 @@ def _purge(session: Session, event: PurgeIssued) -> str | None:
     if batch.due is None:
         given_up = session.disposition is Disposition.PURGE and because.rule == "R19" and because.session_id
         return None if given_up else f"PurgeIssued is of batch {batch.number}, which is not due (R3)"
-    if (because.completed_batch, because.completed_position) != (batch.due.batch, batch.due.position):
+    if because.rule != "R3" or because.completed_batch != batch.due.batch:
         return f"PurgeIssued is of batch {batch.number} because of another batch than made it due (R3)"
     return None
 
