@@ -147,10 +147,17 @@ class Purger:
             session = self._sessions.load(session_id)
             batch = session.batches.get(number)
             if batch and batch.purge and now >= next_attempt(batch.purge, now):
-                if is_among_the_newest(session, number, self._sessions.successor(session)):
-                    raise LogDamaged(None, f"the purge of batch {number} of {session_id} would take the newest (R19)")
+                self._require_newer(session, number)
                 going.append(_Open(session, number, batch.purge))
         return going
+
+    def _require_newer(self, session: Session, batch: int) -> None:
+        """Most have enough newer ones in their own session; only of a closed one the channel has to be asked."""
+        if is_among_the_newest(session, batch) and is_among_the_newest(
+            session, batch, self._sessions.successor(session)
+        ):
+            where = f"batch {batch} of session {session.session_id}"
+            raise LogDamaged(None, f"the purge of {where} is authorised and would take the channel's newest (R19)")
 
     def _record(self, going: Sequence[_Open], deletions: Sequence[Deletion]) -> tuple[Recorded, ...]:
         orders = [self._outcome(one, deletion) for one, deletion in zip(going, deletions, strict=True)]

@@ -73,8 +73,9 @@ def protected(session: Session, successor: Successor) -> int:
     return max(0, keep - successor.completed) if _given_up(session) else keep
 
 
-def is_among_the_newest(session: Session, batch: int, successor: Successor) -> bool:
+def is_among_the_newest(session: Session, batch: int, successor: Successor | None = None) -> bool:
     """Whether a completed batch is one of those that the channel always keeps. What was once due never is again."""
+    successor = successor or Successor()
     newer = sum(one.completed is not None for number, one in session.batches.items() if number > batch)
     return newer + successor.completed < _newest(session)
 
