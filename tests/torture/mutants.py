@@ -22,6 +22,7 @@ CAMPAIGNS = {
     "hostile files": ("tests/torture/test_hostile_names.py", "tests/torture/test_racer.py"),
     "damage": ("tests/torture/test_damage.py",),
     "clock jumps": ("tests/torture/test_clock_jumps.py",),
+    "unmounted disks": ("tests/integration/test_unmounted_disks.py",),
 }
 """Each by its short slice, which is what `make test` runs."""
 
@@ -251,6 +252,20 @@ MUTANTS = (
         "        self._log_check.require_intact()\n",
         "",
         ("damage",),
+    ),
+    Mutant(
+        "an authorisation is taken at its word",
+        "domain/soundness.py",
+        "    PurgeIssued: _purge,\n",
+        "",
+        ("hostile files",),
+    ),
+    Mutant(
+        "the disk may be another than the one that was looked at",
+        "media/locks.py",
+        "        stack.enter_context(working_in(root, descriptor))\n",
+        "",
+        ("unmounted disks",),
     ),
     Mutant(
         "a crashed batch stays open",
