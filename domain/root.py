@@ -1,5 +1,6 @@
 """A media root as its own events tell it: whether it is trusted, and which filesystem it is on (R17)."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -9,6 +10,21 @@ from domain.events import LossAccepted, LostEvent, MediaRoot, Recorded, RootSusp
 
 AT_ONCE = 1000
 """How many lost events one LossAccepted names: it is one line of the log."""
+
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def check_root(root: MediaRoot) -> None:
+    """Return if there can be a media root with this path, and a stream of events with its id.
+
+    Raises:
+        Invalid: as `check_path`; or the id is no UUID in its canonical text form (RFC 9562 section 4).
+
+    """
+    check_path(root.path)
+    if not _ID.fullmatch(root.root_id):
+        raise Invalid("media_root", root.root_id, "an id is a UUID in its canonical text form")
 
 
 def check_path(path: str) -> str:

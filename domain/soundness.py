@@ -21,7 +21,7 @@ from domain.events import (
 )
 from domain.lifecycle import BatchState
 from domain.repairs import check_removable
-from domain.root import check_path
+from domain.root import check_root
 from domain.segments import batch_numbers, check_label, check_naming, expected_files
 from domain.session import Session
 from domain.terms import MAX_BATCH_SIZE
@@ -40,7 +40,7 @@ def _terms(_: Session, event: SessionOpened) -> str | None:
         for rendition in event.renditions:
             check_label("rendition", rendition)
         check_naming(event.naming)
-        check_path(event.media_root.path)
+        check_root(event.media_root)
     except Invalid as invalid:
         return f"SessionOpened: {invalid}"
     least = min(event.batch_size, event.segment_ms, event.policy.keep_previous, len(event.renditions))

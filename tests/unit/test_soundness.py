@@ -115,6 +115,8 @@ def test_what_decisions_lead_to_is_sound(session: Session, event: Event) -> None
         {"naming": Naming(pattern=DEFAULT_PATTERN, wrap=0, offset=-5)},
         {"media_root": MediaRoot(path="srv/hls", root_id=an_id(0))},
         {"media_root": MediaRoot(path="/srv\0hls", root_id=an_id(0))},
+        {"media_root": MediaRoot(path="/srv/hls", root_id="./")},
+        {"media_root": MediaRoot(path="/srv/hls", root_id="")},
     ],
     ids=str,
 )
