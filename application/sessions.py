@@ -8,7 +8,7 @@ from typing import NamedTuple
 from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound, StoreUnavailable
-from domain.events import Recorded
+from domain.events import Recorded, SessionOpened
 from domain.lifecycle import SessionState
 from domain.session import Folding, Session, evolve
 from domain.soundness import unsound
@@ -211,7 +211,7 @@ def fold(session: Session, recorded: Recorded) -> Session:
         LogDamaged: the event does not follow from those before it, or no decision can have led to it.
 
     """
-    fault = unsound(session, recorded.event)
+    fault = _fault(session, recorded)
     try:
         after = evolve(session, recorded)
     except (LookupError, AssertionError) as error:
@@ -223,12 +223,20 @@ def fold(session: Session, recorded: Recorded) -> Session:
 
 def fold_in(folding: Folding, recorded: Recorded) -> None:
     """As `fold`, in place; what does not follow changes nothing."""
-    if unsound(folding.draft, recorded.event):
+    if _fault(folding.draft, recorded):
         fold(folding.session(), recorded)
     try:
         folding.add(recorded)
     except (LookupError, AssertionError) as error:
         raise _does_not_follow(recorded) from error
+
+
+def _fault(session: Session, recorded: Recorded) -> str | None:
+    """`unsound`; and who looks for the sessions before one does not look for more than there can be."""
+    event = recorded.event
+    if isinstance(event, SessionOpened) and not 1 <= event.ordinal <= recorded.position:
+        return f"SessionOpened is the channel's session {event.ordinal}, and comes after fewer events"
+    return unsound(session, event)
 
 
 def _does_not_follow(recorded: Recorded) -> LogDamaged:

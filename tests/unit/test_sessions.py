@@ -230,3 +230,12 @@ class TestFolding:
     def test_an_event_that_follows_is_folded(self) -> None:
         session = Session(an_id(1))
         assert fold(session, recorded(session, terms())) == happened(session, terms())
+
+
+@pytest.mark.rule("R20")
+@pytest.mark.parametrize("ordinal", [0, -3, 2, 10**9])
+def test_a_session_that_comes_after_more_sessions_than_there_are_events_is_damage(ordinal: int) -> None:
+    """R20: who looks for those before it would look for ever."""
+    with pytest.raises(LogDamaged, match=f"the channel's session {ordinal}, and comes after fewer events"):
+        fold(Session(an_id(1)), recorded(Session(an_id(1)), terms(ordinal=ordinal)))
+    assert fold(Session(an_id(1)), recorded(Session(an_id(1)), terms(ordinal=2), position=2)).opened
