@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from domain.events import FileIdentity
+from tests.torture.disks import Filesystem, what_is_missing
 
 CHANNEL, RENDITION = "news", "v1"
 PROJECT = Path(__file__).parents[2]
@@ -183,6 +184,15 @@ def reachable_root() -> Iterator[Path]:
             if not os.access(root, os.X_OK, effective_ids=True):
                 pytest.skip(f"NOT TESTED: {root} cannot be reached without the rights of root")
         yield root
+
+
+@contextmanager
+def mounted_disk(kind: str, path: Path, *options: str) -> Iterator[Filesystem]:
+    """A real filesystem of its own at the path; skips where none can be made."""
+    if missing := what_is_missing(kind):
+        pytest.skip(f"NOT TESTED: there is no {kind} here: {missing}")
+    with Filesystem(kind, path.with_suffix(".image"), path, *options) as disk:
+        yield disk
 
 
 @contextmanager

@@ -41,9 +41,9 @@ from media.space import PROBE_FILE, try_writing
 from tests import memory_app
 from tests.acceptance.command_line import Store, names_of, of_type
 from tests.builders import OFF
-from tests.integration.media_tree import mounted_tmpfs
+from tests.integration.media_tree import mounted_disk, mounted_tmpfs
 from tests.memory_app import FileEncoder
-from tests.torture.disks import Filesystem, what_is_missing
+from tests.torture.disks import Filesystem
 
 BALLAST = "ballast"
 PATIENCE_S = 60
@@ -191,9 +191,7 @@ def a_disk(kind: str, directory: Path, tmpfs: str) -> Iterator[Path]:
         with mounted_tmpfs(directory, tmpfs) as disk:
             yield disk
         return
-    if missing := what_is_missing(kind):
-        pytest.skip(f"NOT TESTED: a real {kind} that is full or read-only: {missing}")
-    with Filesystem(kind, directory.with_suffix(".image"), directory, *REAL[kind]) as real:
+    with mounted_disk(kind, directory, *REAL[kind]) as real:
         yield real.mounted
 
 
@@ -423,9 +421,7 @@ class TestReadOnlyDatabase:
 
     @pytest.fixture
     def disk(self, tmp_path: Path) -> Iterator[Filesystem]:
-        if missing := what_is_missing("ext4"):
-            pytest.skip(f"NOT TESTED: a database on an ext4 that became read-only: {missing}")
-        with Filesystem("ext4", tmp_path / "image", tmp_path / "database") as disk:
+        with mounted_disk("ext4", tmp_path / "database") as disk:
             yield disk
 
     @pytest.mark.rule("R4", "R10", "R14", "R20")

@@ -28,8 +28,9 @@ from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from tests import memory_app
 from tests.acceptance.command_line import Store, names_of, of_type
+from tests.integration.media_tree import mounted_disk
 from tests.integration.test_full_disks import PATIENCE_S, Station
-from tests.torture.disks import KINDS, Filesystem, what_is_missing
+from tests.torture.disks import KINDS, Filesystem
 
 Strike = Callable[[Filesystem, Filesystem], None]
 """What becomes of our disk, with another one at hand that is mounted elsewhere."""
@@ -76,21 +77,15 @@ STRIKES: dict[Strike, tuple[str, str]] = {
 }
 
 
-def a_disk(kind: str, directory: Path, name: str) -> Filesystem:
-    if missing := what_is_missing(kind):
-        pytest.skip(f"NOT TESTED: a media root on a real {kind} that is unmounted: {missing}")
-    return Filesystem(kind, directory / f"{name}.image", directory / name)
-
-
 @pytest.fixture(params=KINDS)
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Filesystem]:
-    with a_disk(request.param, tmp_path, "media") as disk:
+    with mounted_disk(request.param, tmp_path / "media") as disk:
         yield disk
 
 
 @pytest.fixture
 def other(disk: Filesystem, tmp_path: Path) -> Iterator[Filesystem]:
-    with a_disk("ext4", tmp_path, "other") as other:
+    with mounted_disk("ext4", tmp_path / "other") as other:
         yield other
 
 
