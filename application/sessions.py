@@ -1,6 +1,5 @@
 """Sessions as the log tells them: loaded by replay, found by channel, without any read model in between."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -8,13 +7,11 @@ from typing import NamedTuple
 from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound, StoreUnavailable
-from domain.events import Recorded, SessionOpened
+from domain.events import Recorded
+from domain.ids import is_id
 from domain.lifecycle import SessionState
 from domain.session import Folding, Session, evolve
 from domain.soundness import unsound
-
-SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
 
 SNAPSHOT_EVERY = 1000
 """Events of a session after which its state is kept again; no load replays many more."""
@@ -120,7 +117,7 @@ class Sessions:
             NotFound: there is neither.
 
         """
-        session = self.load(name) if SESSION_ID.fullmatch(name) else self.newest_of(name)
+        session = self.load(name) if is_id(name) else self.newest_of(name)
         if session is None or session.opened is None:
             raise NotFound("session", name, "a session id, or the name of a channel that has a session")
         return session
@@ -211,7 +208,7 @@ def fold(session: Session, recorded: Recorded) -> Session:
         LogDamaged: the event does not follow from those before it, or no decision can have led to it.
 
     """
-    fault = _fault(session, recorded)
+    fault = unsound(session, recorded)
     try:
         after = evolve(session, recorded)
     except (LookupError, AssertionError) as error:
@@ -223,20 +220,12 @@ def fold(session: Session, recorded: Recorded) -> Session:
 
 def fold_in(folding: Folding, recorded: Recorded) -> None:
     """As `fold`, in place; what does not follow changes nothing."""
-    if _fault(folding.draft, recorded):
+    if unsound(folding.draft, recorded):
         fold(folding.session(), recorded)
     try:
         folding.add(recorded)
     except (LookupError, AssertionError) as error:
         raise _does_not_follow(recorded) from error
-
-
-def _fault(session: Session, recorded: Recorded) -> str | None:
-    """`unsound`; and who looks for the sessions before one does not look for more than there can be."""
-    event = recorded.event
-    if isinstance(event, SessionOpened) and not 1 <= event.ordinal <= recorded.position:
-        return f"SessionOpened is the channel's session {event.ordinal}, and comes after fewer events"
-    return unsound(session, event)
 
 
 def _does_not_follow(recorded: Recorded) -> LogDamaged:

@@ -93,16 +93,11 @@ def batches(size: int = BATCH_SIZE) -> Iterator[Event]:
         yield completed(batch, size)
         if (old := batch - 2) >= 0:
             purge_id = a_session_id(old)
-            because = Because(rule="R3", completed_batch=batch, completed_position=_completed_at(batch))
+            because = Because(rule="R3", completed_batch=batch, completed_position=batch * 4)
             many = sum(file.size for file in completed(old, size).files)
             yield PurgeIssued(purge_id=purge_id, batch=old, because=because, files=size, bytes=many)
             yield SegmentsPurged(purge_id=purge_id, batch=old, deleted=size, bytes_freed=many)
         batch += 1
-
-
-def _completed_at(batch: int) -> int:
-    """The position of its completion, where the history is all that is in the log."""
-    return 1 + 2 * batch + 2 * max(0, batch - 2) + 2
 
 
 def _file(number: int) -> SegmentFile:

@@ -1,18 +1,15 @@
 """A media root as its own events tell it: whether it is trusted, and which filesystem it is on (R17)."""
 
-import re
 from collections.abc import Sequence
 
 import msgspec
 
 from domain.errors import Invalid
 from domain.events import LossAccepted, LostEvent, MediaRoot, Recorded, RootSuspected, RootTrusted, Suspicion
+from domain.ids import is_id
 
 AT_ONCE = 1000
 """How many lost events one LossAccepted names: it is one line of the log."""
-
-
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def check_root(root: MediaRoot) -> None:
@@ -23,7 +20,7 @@ def check_root(root: MediaRoot) -> None:
 
     """
     check_path(root.path)
-    if not _ID.fullmatch(root.root_id):
+    if not is_id(root.root_id):
         raise Invalid("media_root", root.root_id, "an id is a UUID in its canonical text form")
 
 

@@ -13,10 +13,10 @@ from domain.events import (
     BatchCompleted,
     BatchStarted,
     Disposition,
-    Event,
     OrphansCondemned,
     PlaylistPublished,
     PurgeIssued,
+    Recorded,
     SessionOpened,
 )
 from domain.lifecycle import BatchState
@@ -27,14 +27,19 @@ from domain.session import Session
 from domain.terms import MAX_BATCH_SIZE
 
 
-def unsound(session: Session, event: Event) -> str | None:
+def unsound(session: Session, recorded: Recorded) -> str | None:
     """What no decision could have led to; None for an event that may well follow."""
+    event = recorded.event
+    if isinstance(event, SessionOpened):
+        return _terms(event, recorded.position)
     ask = _QUESTIONS.get(type(event))
-    return ask(session, event) if ask and (session.opened or type(event) is SessionOpened) else None
+    return ask(session, event) if ask and session.opened else None
 
 
-def _terms(_: Session, event: SessionOpened) -> str | None:
+def _terms(event: SessionOpened, position: int) -> str | None:
     """What no session can have been opened with; None for terms that one can live by."""
+    if not 1 <= event.ordinal <= position:  # who looks for the sessions before it would look for ever
+        return f"SessionOpened is the channel's session {event.ordinal}, and comes after fewer events"
     try:
         check_label("channel", event.channel)
         for rendition in event.renditions:
@@ -101,7 +106,6 @@ def _removal(session: Session, event: OrphansCondemned) -> str | None:
 
 
 _QUESTIONS: dict[type, Callable[[Session, Any], str | None]] = {
-    SessionOpened: _terms,
     BatchStarted: _start,
     BatchCompleted: _files,
     PlaylistPublished: _published,

@@ -4,7 +4,6 @@ The line is made once and stored verbatim; hashes are over its bytes. Lines of a
 whenever they are read.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import msgspec
 from application.ports import LogLine
 from domain.errors import Invalid, LogDamaged, SchemaMismatch
 from domain.events import EVENT_TYPES, SCHEMA, Envelope, Event, Recorded
+from domain.ids import is_id
 from domain.merkle import leaf_hash
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -58,7 +58,6 @@ _STORED = msgspec.json.Decoder(_StoredLine)
 _DATA = {name: msgspec.json.Decoder(kind) for name, kind in EVENT_TYPES.items()}
 _OTHER_HASH = "the line does not have its leaf hash any more"
 _OTHER_COLUMNS = "the columns beside the line do not tell what the line tells"
-_CANONICAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def encode(envelope: Envelope) -> Written:
@@ -165,11 +164,6 @@ def fault_of(line: LogLine) -> str | None:
         return _OTHER_HASH
     columns = f'{{"event_id":"{line.event_id}","session_id":"{line.session_id}","version":{line.version},'
     return None if line.line.startswith(columns.encode()) else _OTHER_COLUMNS
-
-
-def is_id(text: str) -> bool:
-    """Whether this is a UUID in its canonical text form (RFC 9562 section 4)."""
-    return _CANONICAL.fullmatch(text) is not None
 
 
 def id_bytes(text: str) -> bytes:

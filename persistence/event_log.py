@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from application.ports import Draft, EventLog, Fence, LogLine, OtherLine, Share
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Envelope, Recorded
+from domain.ids import is_id
 from domain.merkle import leaf_hash
 from persistence import codec, lines
 from persistence.codec import Written
@@ -88,7 +89,7 @@ class SqlEventLog(EventLog):
 
     def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
         """See `EventLog.read_session`."""
-        if not codec.is_id(session_id):
+        if not is_id(session_id):
             return
         key, version, more = codec.id_bytes(session_id), max(after_version, 0), True
         while more:
@@ -103,12 +104,12 @@ class SqlEventLog(EventLog):
 
     def version_of(self, session_id: str) -> int:
         """See `EventLog.version_of`."""
-        found: int = self._rows(_VERSION, codec.id_bytes(session_id))[0][0] if codec.is_id(session_id) else 0
+        found: int = self._rows(_VERSION, codec.id_bytes(session_id))[0][0] if is_id(session_id) else 0
         return found
 
     def read_session_lines(self, session_id: str, *, after_version: int = 0, limit: int = 1000) -> list[LogLine]:
         """See `EventLog.read_session_lines`."""
-        if not codec.is_id(session_id):
+        if not is_id(session_id):
             return []
         key, version = codec.id_bytes(session_id), min(max(after_version, 0), _NEWEST)
         return [lines.stored(*row) for row in self._rows(_READ_SESSION_LINES, key, version, limit)]
@@ -160,7 +161,7 @@ class SqlEventLog(EventLog):
 
     def find(self, event_id: str) -> Recorded | None:
         """See `EventLog.find`."""
-        rows = self._rows(_FIND, codec.id_bytes(event_id)) if codec.is_id(event_id) else ()
+        rows = self._rows(_FIND, codec.id_bytes(event_id)) if is_id(event_id) else ()
         return codec.verified(*rows[0]) if rows else None
 
     def storage_faults(self) -> Iterator[str]:
@@ -174,7 +175,7 @@ class SqlEventLog(EventLog):
     def store_id(self) -> str:
         """See `EventLog.store_id`."""
         store_id = self._one("SELECT store_id FROM store")
-        if not isinstance(store_id, str) or not codec.is_id(store_id):
+        if not isinstance(store_id, str) or not is_id(store_id):
             raise LogDamaged(None, f"the store's id is {store_id!r}, which is none")
         return store_id
 

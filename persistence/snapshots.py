@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Engine, delete, insert, literal, select
 
 from application.ports import Snapshots
+from domain.ids import is_id
 from domain.merkle import leaf_hash
 from domain.session import Session
 from persistence import codec
@@ -32,7 +33,7 @@ class SqlSnapshots(Snapshots):
 
     def load(self, session_id: str) -> Session | None:
         """See `Snapshots.load`."""
-        if not codec.is_id(session_id):
+        if not is_id(session_id):
             return None
         with driver_cursor(self._engine) as cursor:
             row = cursor.execute(self._load, (codec.id_bytes(session_id), code())).fetchone()

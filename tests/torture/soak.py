@@ -202,9 +202,8 @@ def main() -> None:
         print(*look)
     verified = soak.settle()
     print(verified.stdout)
-    sys.exit(
-        "; ".join((*grown(lives, *WATCHED), *grown(looks, *WATCHED), *idle(lives), *idle(looks))) or verified.returncode
-    )
+    complaints = [*grown(lives, *WATCHED), *grown(looks, *WATCHED), *idle(lives), *idle(looks)]
+    sys.exit("; ".join(complaints) or verified.returncode)
 
 
 if __name__ == "__main__":

@@ -35,11 +35,17 @@ from tests.builders import (
     happened,
     purged,
     purging,
+    recorded,
     started,
     terms,
     with_one_changed,
     without_last,
 )
+
+
+def fault_of(session: Session, event: Event) -> str | None:
+    """What is unsound about it as the session's next event."""
+    return unsound(session, recorded(session, event))
 
 
 def condemning(*files: str) -> OrphansCondemned:
@@ -94,7 +100,7 @@ BY_A_LATER_SESSION = Because(rule="R19", completed_batch=1, completed_position=2
     ],
 )
 def test_what_decisions_lead_to_is_sound(session: Session, event: Event) -> None:
-    assert unsound(session, event) is None
+    assert fault_of(session, event) is None
 
 
 @pytest.mark.rule("R20")
@@ -122,14 +128,14 @@ def test_what_decisions_lead_to_is_sound(session: Session, event: Event) -> None
 )
 def test_terms_that_nobody_could_open_a_session_with(fields: dict[str, Any]) -> None:
     """R20."""
-    assert unsound(Session(an_id(1)), terms(**fields)) is not None
+    assert fault_of(Session(an_id(1)), terms(**fields)) is not None
 
 
 @pytest.mark.rule("R1")
 @pytest.mark.parametrize("event", [a_start(1, 2, 3), a_start(0, 0, 2), a_start(0, 1, 1), a_start(-1, -2, -1)])
 def test_a_start_of_other_segments_than_the_next(event: BatchStarted) -> None:
     """R1."""
-    assert "BatchStarted is of batch" in (unsound(a_session(), event) or "")
+    assert "BatchStarted is of batch" in (fault_of(a_session(), event) or "")
 
 
 @pytest.mark.rule("R1", "R9")
@@ -149,7 +155,7 @@ def test_a_start_of_other_segments_than_the_next(event: BatchStarted) -> None:
 def test_a_completion_of_other_files_than_the_batch_has(files: Any) -> None:
     """R1, R9."""
     session = started(a_session())
-    assert "BatchCompleted has" in (unsound(session, replace(a_completed_batch(), files=tuple(files))) or "")
+    assert "BatchCompleted has" in (fault_of(session, replace(a_completed_batch(), files=tuple(files))) or "")
 
 
 @pytest.mark.rule("R2", "R3", "R6", "R19")
@@ -180,7 +186,7 @@ def test_a_completion_of_other_files_than_the_batch_has(files: Any) -> None:
 )
 def test_a_purge_that_is_not_due(session: Session, event: PurgeIssued, rule: str) -> None:
     """R2, R3, R6, R19: however right its hash is."""
-    assert rule in (unsound(session, event) or "")
+    assert rule in (fault_of(session, event) or "")
 
 
 @pytest.mark.rule("R13")
@@ -188,7 +194,7 @@ def test_a_purge_that_is_not_due(session: Session, event: PurgeIssued, rule: str
 def test_a_playlist_of_segments_that_never_were(first: int, last: int) -> None:
     """R13: all that came before would have left it."""
     event = replace(PUBLISHED, first_segment=first, last_segment=last)
-    assert "batches that never were" in (unsound(generated(a_session(), 3), event) or "")
+    assert "batches that never were" in (fault_of(generated(a_session(), 3), event) or "")
 
 
 @pytest.mark.rule("R14")
@@ -197,7 +203,7 @@ def test_a_playlist_of_segments_that_never_were(first: int, last: int) -> None:
 )
 def test_what_may_be_condemned_today_makes_no_older_log_damaged(file: str) -> None:
     """R14: which characters can be printed each Python knows for itself, and how deep is too deep may change."""
-    assert unsound(a_session(), condemning(file)) is None
+    assert fault_of(a_session(), condemning(file)) is None
 
 
 @pytest.mark.rule("R8", "R10", "R20")
@@ -221,7 +227,7 @@ def test_what_may_be_condemned_today_makes_no_older_log_damaged(file: str) -> No
 def test_a_condemnation_of_what_is_no_orphan(file: str, rule: str) -> None:
     """R8, R10, R20: whichever of its files it is; the fault names the file as it can be printed."""
     session = started(generated(a_session(), 1))
-    fault = unsound(session, condemning("v/old.ts", file)) or ""
+    fault = fault_of(session, condemning("v/old.ts", file)) or ""
     assert fault.startswith(f"OrphansCondemned: file: {file!r} is")
     assert rule in fault
     assert fault.isprintable()
@@ -230,11 +236,11 @@ def test_a_condemnation_of_what_is_no_orphan(file: str, rule: str) -> None:
 @pytest.mark.rule("R6", "R10")
 def test_a_condemnation_of_nothing_or_before_the_last_has_an_outcome() -> None:
     """R6, R10."""
-    assert unsound(a_session(), condemning()) == "OrphansCondemned has no file"
+    assert fault_of(a_session(), condemning()) == "OrphansCondemned has no file"
     under_way = happened(a_session(), condemning("v/old.ts"))
-    assert "no outcome yet" in (unsound(under_way, condemning("v/other.ts")) or "")
+    assert "no outcome yet" in (fault_of(under_way, condemning("v/other.ts")) or "")
 
 
 def test_what_belongs_to_no_session_that_was_opened_is_left_to_the_fold() -> None:
-    assert unsound(Session(an_id(1)), BatchCompleted(batch=0, attempt=1, files=())) is None
-    assert unsound(Session(an_id(1)), a_start(0, 0, 1)) is None
+    assert fault_of(Session(an_id(1)), BatchCompleted(batch=0, attempt=1, files=())) is None
+    assert fault_of(Session(an_id(1)), a_start(0, 0, 1)) is None
