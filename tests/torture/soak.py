@@ -106,7 +106,7 @@ class Soak:
             assert done.returncode == 0, done.stderr
         waiting = {(row["session_id"], row["batch"]) for row in self._answer("plan")}
         again = json.loads(self._run("recover", "--json").stdout)
-        added = [event for event in again["recorded"] if not _became_due(event, waiting)]
+        added = [event for event in self._events_at(again["recorded"]) if not _became_due(event, waiting)]
         assert (added, again["left"]) == ([], []), "R14: a second recovery adds nothing but what became due meanwhile"
         return self._run("verify", "--json")
 
@@ -129,6 +129,13 @@ class Soak:
         waiting, sessions = self._answer("plan"), self._answer("session", "list")
         events = sum(int(session["version"]) for session in sessions)
         return Life(descriptors, int(resident.split()[1]), files, len(waiting), events)
+
+    def _events_at(self, positions: list[int]) -> list[dict[str, Any]]:
+        """The events at these positions, which follow each other."""
+        if not positions:
+            return []
+        lines = self._run("events", "--json", "--after", str(positions[0] - 1)).stdout.splitlines()
+        return [event for event in map(json.loads, lines) if event["position"] in positions]
 
     def _answer(self, *words: str) -> list[Any]:
         answer: list[Any] = json.loads(self._run(*words, "--json").stdout)
