@@ -68,14 +68,14 @@ class IntentJournal:
         killed before it flushed it, or before it flushed the root in which the journal was made.
 
         Raises:
+            EventsLost: the log does not have one of them any more; nothing was written.
             RootUnavailable: it cannot be written now; `RootFull` if there is no room.
             RootSuspect: it cannot be written at all, or was not flushed, and that is recorded.
 
         """
         self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
         known = self._read(root.path)
-        found = [self._log.find(event_id) for event_id in event_ids if event_id not in known.ids]
-        lines = [self._line(recorded) for recorded in found if recorded is not None]
+        lines = [self._line(self._found(root, event_id)) for event_id in event_ids if event_id not in known.ids]
         if first := root.path not in self._unflushed:
             self._unflushed[root.path] = set(known.ids)
         unflushed = self._unflushed[root.path]
@@ -179,13 +179,20 @@ class IntentJournal:
 
         """
         self.forget()
-        roots = self.roots()
+        roots = sorted({*self._roots_known, *self.roots()}, key=lambda root: root.path)
         accepted = frozenset[str]().union(*(self._roots.accepted(root.root_id) for root in roots))
         lost = [self._line(one) for one in seen if one.envelope.event_id not in accepted]
         if lost:
             for root in roots:
                 self._tell(root, lost)
             raise EventsLost(roots[0].path if roots else "", f"the log went back; {sentence('this process', lost)}")
+
+    def _found(self, root: MediaRoot, event_id: str) -> Recorded:
+        found = self._log.find(event_id)
+        if found is None:  # it was put back, or failed over to a copy that lagged, since this process saw the event
+            self.forget()
+            raise EventsLost(root.path, f"event {event_id}, which this process was to write to the root's journal")
+        return found
 
     def _is_there(self, root: MediaRoot) -> bool:
         try:
@@ -233,7 +240,7 @@ class IntentJournal:
         )
 
     def _channel(self, session_id: str) -> str:
-        opened = self._sessions.load(session_id).opened
+        opened = self._sessions.opened(session_id)
         return opened.channel if opened else ""
 
     def _shorten(self, root: MediaRoot) -> None:

@@ -451,6 +451,10 @@ class Comparison(msgspec.Struct, frozen=True):
     changed: tuple[FileIdentity, ...] = ()
 
 
+ChannelFiles = tuple[str, Sequence[FileIdentity]]
+"""A channel, and files of it."""
+
+
 class Deletion(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt to delete a batch's files did: every file is in exactly one of the four."""
 
@@ -557,8 +561,10 @@ class MediaFiles(Protocol):
         """Look at the files and compare each with what was recorded of it; nothing is touched."""
         ...
 
-    def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+    def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
         """Delete those files that still are what they were, then flush every directory that held them (R10, R11).
+
+        Each batch is given with its channel, and has its answer.
 
         Raises:
             RootSuspect: a directory could not be flushed: nothing may be recorded as gone.
@@ -567,7 +573,7 @@ class MediaFiles(Protocol):
         ...
 
     def remove(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-        """`delete`, for files that are no segments: anywhere below the channel's directory, but not hidden."""
+        """`delete_each`, of files of one channel that are no segments: anywhere below its directory, but not hidden."""
         ...
 
     def removable(self, root: str, channel: str, files: Sequence[FileIdentity]) -> tuple[FileIdentity, ...]:

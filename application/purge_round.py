@@ -6,7 +6,6 @@ import structlog
 
 from application.log_check import LogCheck
 from application.purger import Place, Purger
-from application.sessions import Sessions
 from domain.errors import LeaseLost, Refused, RootSuspect, RootUnavailable
 from domain.events import MediaRoot, Recorded
 
@@ -28,8 +27,8 @@ class Acts:
 class PurgeRound:
     """Has batches purged; ``correct`` is told of a session whose items on the agenda were stale."""
 
-    def __init__(self, log_check: LogCheck, sessions: Sessions, purger: Purger, correct: Callable[[str], None]) -> None:
-        self._log_check, self._sessions, self._purger, self._correct = log_check, sessions, purger, correct
+    def __init__(self, log_check: LogCheck, purger: Purger, correct: Callable[[str], None]) -> None:
+        self._log_check, self._purger, self._correct = log_check, purger, correct
 
     def purge(self, root: MediaRoot, places: Sequence[Place], acts: Acts) -> None:
         """Purge batches of different sessions together; where something is in the way of that, one after the other."""
@@ -62,14 +61,9 @@ class PurgeRound:
     def _carried_out(self, root: MediaRoot, places: Sequence[Place], recorded: list[Recorded]) -> None:
         """Not on the word of a damaged log: it is examined first, each event once."""
         self._log_check.require_intact()
-        new = [place for place in places if not self._is_issued(place)]
-        answers = self._purger.issue_each(root, new) if new else []
+        answers = self._purger.issue_each(root, places)
         recorded += [answer for answer in answers if isinstance(answer, Recorded)]
         for answer in answers:
             if isinstance(answer, Refused):
                 raise answer
         recorded += self._purger.carry_out_each(root, places)
-
-    def _is_issued(self, place: Place) -> bool:
-        batch = self._sessions.load(place.session_id).batches.get(place.batch)
-        return batch is not None and batch.purge is not None

@@ -88,9 +88,16 @@ class Purger:
         return self._handler.execute(*order)[0]
 
     def issue_each(self, root: MediaRoot, places: Sequence[Place]) -> list[Recorded | Refused]:
-        """`issue`, for batches of different sessions below the root; what is refused is in its batch's place."""
+        """`issue`, for those of the batches, of different sessions below the root, that were not issued before.
+
+        What is refused is in its batch's place.
+        """
+        found = [(self._sessions.load(place.session_id), place.batch) for place in places]
+        new = [(session, batch) for session, batch in found if not _is_issued(session, batch)]
+        if not new:
+            return []
         with self._roots.proven(root):
-            orders = [self._order(self._sessions.load(place.session_id), place.batch) for place in places]
+            orders = [self._order(session, batch) for session, batch in new]
         answers = self._handler.execute_each(orders)
         return [answer if isinstance(answer, Refused) else answer[0] for answer in answers]
 
@@ -113,7 +120,7 @@ class Purger:
             for one in going:
                 self._publisher.publish_held(one.session.session_id)
             with self._journal.intent(root, *(one.purge.event_id for one in going)), self._roots.flushing(root):
-                deletions = [self._files.delete(root.path, _channel(one), one.purge.files) for one in going]
+                deletions = self._files.delete_each(root.path, [(_channel(one), one.purge.files) for one in going])
             return self._record(going, deletions)
 
     def _order(self, session: Session, batch: int, confirmed: str | None = None, actor: str = ACTOR) -> Order:
@@ -189,6 +196,11 @@ class Purger:
             retry_at=retry_at,
         )
         return Order(one.session.session_id, command, Cause(ACTOR, purge.correlation_id, purge.event_id))
+
+
+def _is_issued(session: Session, number: int) -> bool:
+    batch = session.batches.get(number)
+    return batch is not None and batch.purge is not None
 
 
 def _channel(one: _Open) -> str:

@@ -33,6 +33,12 @@ PARTS = 40
 LONGEST_PART = 1000
 """A backlog is worked off in about so many parts, of so many batches at most: all of it is read for each of them."""
 
+LONGEST_PART_US = 500_000
+"""A part that took so long, and no less than reading the backlog did, ends with the group of batches under way.
+
+For the read models wait meanwhile. It ends no sooner than with what was asked for.
+"""
+
 EVER = 2**62
 CLOCK_STEP_US = 1_000_000
 """By how much the wall clock has to be set for the agenda to be made again."""
@@ -64,7 +70,7 @@ class RetentionProjector:
     ) -> None:
         self._log, self._log_check, self._sessions, self._agenda = log, log_check, sessions, agenda
         self._clock, self._claims, self._roots, self._seen = clock, claims, roots, seen
-        self._round = PurgeRound(log_check, sessions, purger, self._correct)
+        self._round = PurgeRound(log_check, purger, self._correct)
         self._paused: dict[str, str] = {}
         self._started_at: int | None = None
         self._looked_at = 0
@@ -140,18 +146,24 @@ class RetentionProjector:
         acts, others = Acts(), dict[str, bool]()
         waiting: dict[MediaRoot, list[Place]] = {}
         self._looked_at = self._clock.now()
+        begun = self._clock.uptime().us
         due, acted, all_seen = self._in_turn(self._agenda.due(self._looked_at)), 0, True
-        most = max(most, min(len(due) // PARTS, LONGEST_PART))
+        longest, read = max(most, min(len(due) // PARTS, LONGEST_PART)), self._clock.uptime().us
+        end = read + max(LONGEST_PART_US, read - begun)
+
+        def late() -> bool:
+            return acted - sum(map(len, waiting.values())) >= most and self._clock.uptime().us >= end
+
         for number, item in enumerate(due, 1):
             progress("batches", number, len(due))
-            if acted >= most:
+            if acted >= longest or late():
                 self._next, all_seen = item.session_id, False
                 break
-            session = self._sessions.load(item.session_id)
-            if session.opened is None:
+            opened = self._sessions.opened(item.session_id)
+            if opened is None:
                 self._correct(item.session_id)
                 continue
-            root = session.terms.media_root
+            root = opened.media_root
             if root.path in acts.skipped or self._for_others(root, others):
                 continue
             acted += 1
@@ -161,7 +173,11 @@ class RetentionProjector:
                 together.clear()
             together.append(Place(item.session_id, item.batch))
         for root, together in waiting.items():
+            if together and late():
+                self._next, all_seen = together[0].session_id, False
+                break
             self._round.purge(root, together, acts)
+            together.clear()
         return acts, all_seen
 
     def _in_turn(self, due: list[AgendaItem]) -> list[AgendaItem]:

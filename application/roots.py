@@ -32,15 +32,18 @@ class Roots:
             RootSuspect: it does not, or a flush failed and nobody has trusted it since.
 
         """
-        if finding := self._look_and_record(root):
+        state, finding = self._look_and_record(root)
+        if finding:
             raise RootSuspect(root.path, finding[1])
-        held = self._state(root.root_id).held_against(root.path)
+        held = state.held_against(root.path)
         if held is None:
             return
         if held.suspicion is Suspicion.FLUSH:
             raise RootSuspect(root.path, _latched(root, held.reason))
         now = self._as_it_is(root)
         self._record(root, lambda state: prove(state, now, PROVEN), Cause(ACTOR))
+        if held := self._state(root.root_id).held_against(root.path):
+            raise RootSuspect(root.path, _latched(root, held.reason))
 
     @contextmanager
     def proven(self, root: MediaRoot) -> Iterator[None]:
@@ -63,9 +66,8 @@ class Roots:
 
     def examine(self, root: MediaRoot) -> str | None:
         """What `require` would raise, without recording anything; None if the root is trusted."""
-        state = self._state(root.root_id)
         try:
-            finding = self._look(root, state)
+            state, finding = self._look(root)
         except RootUnavailable as passing:
             return passing.reason
         if finding:
@@ -129,20 +131,29 @@ class Roots:
             self._unrecorded.pop(root.root_id, None)
             raise
 
-    def _look_and_record(self, root: MediaRoot) -> Finding | None:
-        """Look at the root, record what is wrong with it and what could not be recorded before; tell what is seen."""
+    def _look_and_record(self, root: MediaRoot) -> tuple[Root, Finding | None]:
+        """Look at the root, record what is wrong with it and what could not be recorded before; tell what is seen.
+
+        With it the state by which that was judged, in which nothing of it is recorded yet.
+        """
         if unrecorded := self._unrecorded.get(root.root_id):
             self._suspect(root, Suspicion.FLUSH, unrecorded)
             self._unrecorded.pop(root.root_id, None)
-        if finding := self._look(root, self._state(root.root_id)):
+        state, finding = self._look(root)
+        if finding:
             self._suspect(root, *finding)
-        return finding
+        return state, finding
 
-    def _look(self, root: MediaRoot, state: Root) -> Finding | None:
+    def _look(self, root: MediaRoot) -> tuple[Root, Finding | None]:
+        """First at the disk, which may be slow; then at the log, for what was recorded meanwhile."""
         try:
             found, device = self._files.read_marker(root.path), self._files.device(root.path)
         except RootSuspect as unreadable:
-            return Suspicion.ABSENT, unreadable.reason
+            return self._state(root.root_id), (Suspicion.ABSENT, unreadable.reason)
+        state = self._state(root.root_id)
+        return state, self._judged(root, state, found, device)
+
+    def _judged(self, root: MediaRoot, state: Root, found: Marker | None, device: str) -> Finding | None:
         if found is None:
             return Suspicion.ABSENT, "its marker file is missing; is the disk mounted?"
         if found != self._marker(root):

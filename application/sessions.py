@@ -7,7 +7,7 @@ from typing import NamedTuple
 from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound, StoreUnavailable
-from domain.events import Recorded
+from domain.events import Recorded, SessionOpened
 from domain.ids import is_id
 from domain.lifecycle import SessionState
 from domain.session import Folding, Session, evolve
@@ -60,6 +60,16 @@ class Sessions:
         if session.version:
             self._remember(known)
         return session
+
+    def opened(self, session_id: str) -> SessionOpened | None:
+        """What the session was opened with; None if the log does not know it. Nothing changes that: it is read once.
+
+        Raises:
+            LogDamaged: as `load`.
+
+        """
+        known = self._known.get(session_id) or self._known_before.get(session_id)
+        return known.session.opened if known else self.load(session_id).opened
 
     def forget(self) -> None:
         """Forget what was folded from the log: it is read again."""

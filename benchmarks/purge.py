@@ -34,7 +34,7 @@ def _ours(directory: Path, made: "count[int]") -> Contender:
 
         def work() -> None:
             for batch in batches:
-                assert len(roots.delete(str(directory), channel, batch).deleted) == FILES
+                assert len(roots.delete_each(str(directory), [(channel, batch)])[0].deleted) == FILES
 
         return per_second(FILES * BATCHES, work)
 

@@ -6,10 +6,10 @@ still needs (R5).
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
-from application.ports import Deletion
+from application.ports import ChannelFiles, Deletion
 from domain.errors import Invalid
 from domain.events import FileIdentity, RemainingFile
 from domain.segments import check_deletable
@@ -18,9 +18,10 @@ from media.directories import ChannelDirectories, split_file, split_path
 from media.durable import errno_name, flush, is_passing, suspecting, unavailable
 
 
-def delete(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-    """Delete those files that still are what they were, then flush each of their directories once (R10, R11).
+def delete_each(root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+    """Delete those files of channels' batches that still are what they were, then flush their directories (R10, R11).
 
+    All files go before the first flush: what the filesystem's journal takes to the disk for the one, it takes for all.
     A directory is flushed also where its files were gone already: an attempt that died before its flush may have
     unlinked them.
 
@@ -30,18 +31,20 @@ def delete(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
         RootUnavailable: nothing can be deleted there now; what went before that is absent at the next attempt.
 
     """
-    return _delete(root, channel, [_Place(*split_file(check_deletable(one.file)), one) for one in files])
+    places = [[_Place(*split_file(check_deletable(one.file)), one) for one in files] for _, files in batches]
+    return _delete(root, [(channel, some) for (channel, _), some in zip(batches, places, strict=True)])
 
 
 def remove(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-    """`delete`, for files that are no segments: anywhere below the channel's directory, but not hidden.
+    """`delete_each`, for files that are no segments: anywhere below the channel's directory, but not hidden.
 
     Raises:
         Invalid: a file is hidden or a playlist; nothing was touched.
-        RootSuspect: as `delete`.
+        RootSuspect: as `delete_each`.
 
     """
-    return _delete(root, channel, [_Place(*split_path(check_deletable(one.file)), one) for one in files])
+    places = [_Place(*split_path(check_deletable(one.file)), one) for one in files]
+    return _delete(root, [(channel, places)])[0]
 
 
 def removable(root: str, channel: str, files: Sequence[FileIdentity]) -> tuple[FileIdentity, ...]:
@@ -69,29 +72,18 @@ class _Place(NamedTuple):
     recorded: FileIdentity
 
 
-def _delete(root: str, channel: str, places: Sequence[_Place]) -> Deletion:
-    attempt = _Attempt()
-    with ChannelDirectories(root, channel) as directories:
-        for place in places:
-            try:
-                attempt.delete(directories.inner(place.directory), place.name, place.recorded)
-            except FileNotFoundError:
-                attempt.already_absent.append(place.recorded.file)
-            except OSError as error:
-                if is_passing(error):  # this is of the disk: it is no outcome of the file
-                    raise unavailable(root, f"{channel}/{place.recorded.file} cannot be deleted", error) from error
-                attempt.remaining.append(RemainingFile(name=place.recorded.file, errno=errno_name(error)))
-        left = {file.name for file in attempt.remaining}
-        gone_from = [place.directory for place in places if place.recorded.file not in left]
-        if attempt.already_absent:  # perhaps with a directory, which may have been made again since
-            gone_from = sorted({above for directory in gone_from for above in _upwards(directory)}, reverse=True)
-        with suspecting(root, f"{channel} cannot be opened"):
-            flushed = list(map(directories.nearest, gone_from))
-            if attempt.already_absent:
-                flushed.append(directories.root)
-            for directory in dict.fromkeys(flushed):
-                flush(directory, root, f"a directory of channel {channel}")
-    return attempt.outcome()
+def _delete(root: str, batches: Sequence[tuple[str, Sequence[_Place]]]) -> list[Deletion]:
+    with ExitStack() as stack:
+        attempts = [
+            _Attempt(stack.enter_context(ChannelDirectories(root, one)), one, places) for one, places in batches
+        ]
+        for attempt in attempts:
+            attempt.open()
+        for attempt in attempts:
+            attempt.delete()
+        for attempt in attempts:
+            attempt.flush()
+    return [attempt.outcome() for attempt in attempts]
 
 
 def _upwards(directory: str) -> Iterator[str]:
@@ -103,22 +95,63 @@ def _upwards(directory: str) -> Iterator[str]:
 
 
 class _Attempt:
-    """What an attempt at a purge did so far."""
+    """What an attempt at one batch did so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, directories: ChannelDirectories, channel: str, places: Sequence[_Place]) -> None:
+        self._directories, self._channel, self._places = directories, channel, places
         self.deleted: list[FileIdentity] = []
         self.already_absent: list[str] = []
         self.superseded: list[FileIdentity] = []
         self.remaining: list[RemainingFile] = []
 
-    def delete(self, directory: int, name: str, recorded: FileIdentity) -> None:
-        """Unlink the file if it still is what it was. Raises OSError if it cannot be looked at or unlinked."""
+    def open(self) -> None:
+        """Open the directories, so that nothing has gone yet if there are no descriptors left for them."""
+        for place in self._places:
+            with suppress(OSError), self._in_passing(place):
+                self._directories.inner(place.directory)
+
+    def delete(self) -> None:
+        """Unlink the files that still are what they were."""
+        for place in self._places:
+            try:
+                with self._in_passing(place):
+                    self._unlink(self._directories.inner(place.directory), place.name, place.recorded)
+            except FileNotFoundError:
+                self.already_absent.append(place.recorded.file)
+            except OSError as error:
+                self.remaining.append(RemainingFile(name=place.recorded.file, errno=errno_name(error)))
+
+    @contextmanager
+    def _in_passing(self, place: _Place) -> Iterator[None]:
+        """What is of the disk or the machine is no outcome of the file."""
+        try:
+            yield
+        except OSError as error:
+            if not is_passing(error):
+                raise
+            what = f"{self._channel}/{place.recorded.file} cannot be deleted"
+            raise unavailable(self._directories.path, what, error) from error
+
+    def _unlink(self, directory: int, name: str, recorded: FileIdentity) -> None:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if is_still(recorded, status):
             os.unlink(name, dir_fd=directory)
             self.deleted.append(recorded)
         else:
             self.superseded.append(identity(recorded.file, status))
+
+    def flush(self) -> None:
+        """Flush each directory once that held any of the files."""
+        root, left = self._directories.path, {file.name for file in self.remaining}
+        gone_from = [place.directory for place in self._places if place.recorded.file not in left]
+        if self.already_absent:  # perhaps with a directory, which may have been made again since
+            gone_from = sorted({above for directory in gone_from for above in _upwards(directory)}, reverse=True)
+        with suspecting(root, f"{self._channel} cannot be opened"):
+            flushed = list(map(self._directories.nearest, gone_from))
+            if self.already_absent:
+                flushed.append(self._directories.root)
+            for directory in dict.fromkeys(flushed):
+                flush(directory, root, f"a directory of channel {self._channel}")
 
     def outcome(self) -> Deletion:
         return Deletion(

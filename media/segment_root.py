@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import PurePath
 
-from application.ports import Comparison, Deletion, FoundFile, Marker, MediaFiles
+from application.ports import ChannelFiles, Comparison, Deletion, FoundFile, Marker, MediaFiles
 from domain.errors import Invalid, Refused
 from domain.events import FileIdentity
 from domain.segments import DEEPEST, PLAYLIST_SUFFIX, check_label
 from media import locks, marker_file, space
 from media.comparison import compare, identity
-from media.deletion import delete, removable, remove
+from media.deletion import delete_each, removable, remove
 from media.directories import ChannelDirectories, open_beneath, split_file, staying
 from media.durable import errno_name, flush, is_passing, open_to_read, suspecting, unavailable
 
@@ -106,9 +106,9 @@ class SegmentRoots(MediaFiles):
         """See `comparison.compare`."""
         return compare(root, channel, files)
 
-    def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-        """See `deletion.delete`."""
-        return delete(root, channel, files)
+    def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+        """See `deletion.delete_each`."""
+        return delete_each(root, batches)
 
     def remove(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
         """See `deletion.remove`."""

@@ -21,22 +21,25 @@ PROJECT = Path(__file__).parents[2]
 NOBODY = 65534
 
 
-def a_file(root: Path, file: str = "v1/v1_segment_000.ts", content: bytes = b"segment") -> FileIdentity:
+def a_file(
+    root: Path, file: str = "v1/v1_segment_000.ts", content: bytes = b"segment", channel: str = CHANNEL
+) -> FileIdentity:
     """Write a file of the channel and tell what it is."""
-    path = root / CHANNEL / file
+    path = root / channel / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    return identity_of(root, file)
+    return identity_of(root, file, channel)
 
 
-def a_batch(root: Path, size: int = 5, rendition: str = RENDITION) -> tuple[FileIdentity, ...]:
+def a_batch(root: Path, size: int = 5, rendition: str = RENDITION, channel: str = CHANNEL) -> tuple[FileIdentity, ...]:
     """Write the files of batch 0 in one rendition."""
-    return tuple(a_file(root, f"{rendition}/{rendition}_segment_{number:03d}.ts") for number in range(size))
+    names = (f"{rendition}/{rendition}_segment_{number:03d}.ts" for number in range(size))
+    return tuple(a_file(root, name, channel=channel) for name in names)
 
 
-def identity_of(root: Path, file: str) -> FileIdentity:
+def identity_of(root: Path, file: str, channel: str = CHANNEL) -> FileIdentity:
     """What a file of the channel, or a link in its place, is now."""
-    status = (root / CHANNEL / file).lstat()
+    status = (root / channel / file).lstat()
     return FileIdentity(file=file, size=status.st_size, mtime_ns=status.st_mtime_ns, inode=status.st_ino)
 
 

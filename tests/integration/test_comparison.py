@@ -142,7 +142,7 @@ def test_a_deletion_that_follows_finds_what_the_comparison_found(
     if change:
         change(tmp_path / CHANNEL / FILE)
     found = compare(tmp_path, *batch)
-    done = SegmentRoots().delete(str(tmp_path), CHANNEL, batch)
+    (done,) = SegmentRoots().delete_each(str(tmp_path), [(CHANNEL, batch)])
     assert (found.absent, found.changed) == (done.already_absent, done.superseded)
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from application.generation import Terms
 from application.handlers import Cause
-from application.ports import BatchPlan, Deletion, EncodedSegment
+from application.ports import BatchPlan, ChannelFiles, Deletion, EncodedSegment
 from application.producer import ProducerSettings
 from application.purger import Place
 from application.verify import Level
@@ -27,7 +27,6 @@ from domain.events import (
     BatchFailed,
     BatchStarted,
     Event,
-    FileIdentity,
     MediaRoot,
     PurgeFailed,
     PurgeIssued,
@@ -247,13 +246,13 @@ def test_purging_pauses_for_a_read_only_disk_and_goes_on(
     station: Station, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R7, R10: that nothing can be deleted is no outcome of the batch; it is purged when something can."""
-    delete, protected, said = station.app.files.delete, threading.Event(), threading.Barrier(2)
+    delete_each, protected, said = station.app.files.delete_each, threading.Event(), threading.Barrier(2)
 
-    def delete_from_a_read_only_disk(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+    def delete_from_a_read_only_disk(root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
         if not protected.is_set():
             write_protect(media)
             protected.set()
-        return delete(root, channel, files)
+        return delete_each(root, batches)
 
     def both_said() -> None:
         """Who comes second mends the disk; generation and purging pause in threads of their own."""
@@ -261,7 +260,7 @@ def test_purging_pauses_for_a_read_only_disk_and_goes_on(
             assert len(station.names()) == 6
             make_writable(media)
 
-    monkeypatch.setattr(station.app.files, "delete", delete_from_a_read_only_disk)
+    monkeypatch.setattr(station.app.files, "delete_each", delete_from_a_read_only_disk)
     station.encoder.before[3] = lambda: protected.wait(PATIENCE_S)
     station.reactions["generation pauses"] = both_said
     station.reactions["purging pauses for this media root (R17)"] = both_said
@@ -333,10 +332,10 @@ class TestFullDatabase:
         self, station: Station, database: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """R6, R10: one authorisation, one outcome."""
-        delete, deleted = station.app.files.delete, threading.Event()
+        delete_each, deleted = station.app.files.delete_each, threading.Event()
 
-        def delete_and_fill(root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-            done = delete(root, channel, files)
+        def delete_and_fill(root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+            done = delete_each(root, batches)
             if not deleted.is_set():
                 fill(database)
                 deleted.set()
@@ -347,7 +346,7 @@ class TestFullDatabase:
             assert station.events(SegmentsPurged) == []
             make_room(database)
 
-        monkeypatch.setattr(station.app.files, "delete", delete_and_fill)
+        monkeypatch.setattr(station.app.files, "delete_each", delete_and_fill)
         station.encoder.before[3] = lambda: deleted.wait(PATIENCE_S)
         station.reactions["the projectors pause"] = mended
         station.run(4)

@@ -32,7 +32,7 @@ FILE = "v1/v1_segment_000.ts"
 
 
 def delete(root: Path, *files: FileIdentity) -> Deletion:
-    return SegmentRoots().delete(str(root), CHANNEL, files)
+    return SegmentRoots().delete_each(str(root), [(CHANNEL, files)])[0]
 
 
 @pytest.mark.rule("R10")
@@ -226,11 +226,11 @@ def test_a_playlist_is_never_deleted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("channel", ["", "..", "a/b", "news\0"])
 def test_a_channel_that_is_no_single_name_is_refused(tmp_path: Path, channel: str) -> None:
     with pytest.raises(Invalid, match="channel"):
-        SegmentRoots().delete(str(tmp_path), channel, [a_file(tmp_path)])
+        SegmentRoots().delete_each(str(tmp_path), [(channel, [a_file(tmp_path)])])
 
 
 @pytest.mark.rule("R20")
 @pytest.mark.parametrize("root", ["media", "", "/media\0"])
 def test_a_root_that_is_no_absolute_path_is_refused(tmp_path: Path, root: str) -> None:
     with pytest.raises(Invalid, match=r"media_root: .* an absolute path"):
-        SegmentRoots().delete(root, CHANNEL, [a_file(tmp_path)])
+        SegmentRoots().delete_each(root, [(CHANNEL, [a_file(tmp_path)])])

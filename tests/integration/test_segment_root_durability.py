@@ -8,7 +8,7 @@ import pytest
 from application.ports import Deletion
 from domain.events import FileIdentity
 from media.segment_root import SegmentRoots
-from tests.integration.media_tree import CHANNEL, a_batch, names, steps, traced
+from tests.integration.media_tree import CHANNEL, a_batch, names, started, steps, traced
 
 DELETE = """
 import sys, msgspec
@@ -17,10 +17,37 @@ from domain.events import FileIdentity
 from media.segment_root import SegmentRoots
 batch = msgspec.json.decode(sys.argv[2], type=tuple[FileIdentity, ...])
 try:
-    done = SegmentRoots().delete(sys.argv[1], "news", batch)
+    (done,) = SegmentRoots().delete_each(sys.argv[1], [("news", batch)])
     print(len(done.deleted), "deleted", len(done.already_absent), "absent")
 except RootSuspect as suspect:
     print(suspect)
+"""
+DELETE_EACH = """
+import sys, msgspec
+from domain.events import FileIdentity
+from media.segment_root import SegmentRoots
+batches = msgspec.json.decode(sys.argv[2], type=list[tuple[str, tuple[FileIdentity, ...]]])
+print([len(done.deleted) for done in SegmentRoots().delete_each(sys.argv[1], batches)])
+"""
+SHORT_OF_DESCRIPTORS = """
+import os, resource, sys, msgspec
+from domain.errors import RootUnavailable
+from domain.events import FileIdentity
+from media.segment_root import SegmentRoots
+batches = msgspec.json.decode(sys.argv[2], type=list[tuple[str, tuple[FileIdentity, ...]]])
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+taken = []
+try:
+    while True:
+        taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    for descriptor in taken[-int(sys.argv[3]):]:
+        os.close(descriptor)
+try:
+    print([len(done.deleted) for done in SegmentRoots().delete_each(sys.argv[1], batches)])
+except RootUnavailable as unavailable:
+    assert "EMFILE" in str(unavailable)
+    print(type(unavailable).__name__)
 """
 SYNC = """
 import sys
@@ -61,6 +88,33 @@ def test_every_unlink_comes_before_one_flush_of_each_directory(root: Path) -> No
 
 
 @pytest.mark.rule("R10")
+@pytest.mark.invariant(2)
+def test_the_files_of_all_channels_go_before_the_first_flush(root: Path) -> None:
+    """One commit of the filesystem's journal is enough for all of them; each directory is flushed all the same."""
+    batches = [("news", a_batch(root, size=2)), ("sports", a_batch(root, size=1, channel="sports"))]
+    arguments = str(root), msgspec.json.encode(batches).decode()
+    _, calls, said = traced(DELETE_EACH, *arguments, log=root.with_name("calls"), calls="unlink,unlinkat,fsync")
+    assert said == "[2, 1]\n"
+    assert steps(calls, root) == [
+        "unlink news/v1/v1_segment_000.ts",
+        "unlink news/v1/v1_segment_001.ts",
+        "unlink sports/v1/v1_segment_000.ts",
+        "fsync news/v1",
+        "fsync sports/v1",
+    ]
+
+
+@pytest.mark.rule("R10")
+def test_where_descriptors_run_out_nothing_goes(root: Path) -> None:
+    batches = [("news", a_batch(root)), ("sports", a_batch(root, channel="sports"))]
+    for spare, said in ((5, "RootUnavailable"), (6, "[5, 5]")):  # for two channels: root, channel and rendition
+        child = started(SHORT_OF_DESCRIPTORS, str(root), msgspec.json.encode(batches).decode(), str(spare))
+        output, errors = child.communicate()
+        assert (output.strip(), errors) == (said, "")
+        assert len(names(root)) == (5 if spare == 5 else 0)
+
+
+@pytest.mark.rule("R10")
 @pytest.mark.invariant(2, 8)
 def test_what_a_killed_attempt_unlinked_is_flushed_by_the_next(root: Path) -> None:
     batch = a_batch(root, size=3)
@@ -79,7 +133,7 @@ def test_a_killed_attempt_is_finished_by_the_next(root: Path) -> None:
     delete(root, batch, inject="unlink,unlinkat:signal=KILL:when=2")
     left = len(names(root))
     assert 0 < left < 3
-    assert SegmentRoots().delete(str(root), CHANNEL, batch) == Deletion(
+    assert SegmentRoots().delete_each(str(root), [(CHANNEL, batch)])[0] == Deletion(
         deleted=batch[3 - left :], already_absent=tuple(file.file for file in batch[: 3 - left])
     )
 

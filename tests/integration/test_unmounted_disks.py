@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from application.ports import Comparison, Deletion, FoundFile, MediaPlaylist
+from application.ports import ChannelFiles, Comparison, Deletion, FoundFile, MediaPlaylist
 from application.purger import Place
 from application.verify import Level
 from domain.errors import Refused, RootSuspect
@@ -259,9 +259,9 @@ class TestBetweenTheLookAndTheAct:
                 act("compare")
                 return super().compare(root, channel, files)
 
-            def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+            def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
                 act("delete")
-                return super().delete(root, channel, files)
+                return super().delete_each(root, batches)
 
         class Playlists(PlaylistFiles):
             def publish(

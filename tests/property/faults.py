@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from application.ports import Deletion, FoundFile, MediaPlaylist
+from application.ports import ChannelFiles, Deletion, FoundFile, MediaPlaylist
 from domain.errors import FlushFailed
 from domain.events import FileIdentity, RemainingFile
 from media.playlist import PlaylistFiles
@@ -48,18 +48,28 @@ class FailingRoots(SegmentRoots):
         self._points.flush(Points.SYNCED, root)
         return found
 
-    def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+    def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
         self._points.reach(Points.DELETE)
-        denied = [file for file in files if self.path(root, channel, file.file) in self._denied]
-        allowed = [file for file in files if file not in denied]
+        allowed = [
+            (channel, [file for file in files if not self._is_denied(root, channel, file)])
+            for channel, files in batches
+        ]
         if self._points.armed == Points.UNLINKED:
-            super().delete(root, channel, allowed[: len(allowed) // 2])
+            super().delete_each(root, [(channel, files[: len(files) // 2]) for channel, files in allowed])
         self._points.reach(Points.UNLINKED)
-        deletion = super().delete(root, channel, allowed)
+        deletions = super().delete_each(root, allowed)
         self._points.reach(Points.DELETED)
         self._points.flush(Points.DELETED, root)
-        left = tuple(RemainingFile(name=file.file, errno="EACCES") for file in denied)
-        return replace(deletion, remaining=(*deletion.remaining, *left))
+        left = [
+            tuple(
+                RemainingFile(name=file.file, errno="EACCES") for file in files if self._is_denied(root, channel, file)
+            )
+            for channel, files in batches
+        ]
+        return [replace(one, remaining=(*one.remaining, *some)) for one, some in zip(deletions, left, strict=True)]
+
+    def _is_denied(self, root: str, channel: str, file: FileIdentity) -> bool:
+        return self.path(root, channel, file.file) in self._denied
 
 
 class FailingPlaylists(PlaylistFiles):

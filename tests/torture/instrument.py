@@ -44,7 +44,7 @@ _ACTS = (
     (ChannelDirectories, "make_channel", "prepare"),
     (ChannelDirectories, "make_rendition", "prepare"),
     (SegmentRoots, "sync", "complete"),
-    (SegmentRoots, "delete", "purge"),
+    (SegmentRoots, "delete_each", "purge"),
     (Publisher, "publish", "publish"),
     (Purger, "carry_out_each", "unlist"),
 )

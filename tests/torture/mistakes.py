@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
+from application.ports import ChannelFiles
 from application.publisher import Publisher
 from application.purger import Purger
-from domain.events import FileIdentity
 from media.segment_root import SegmentRoots
 
 Mistake = Callable[[], AbstractContextManager[Any]]
@@ -24,13 +24,13 @@ def _asynchronous_log() -> AbstractContextManager[Any]:
 
 def _unflushed_unlinks() -> AbstractContextManager[Any]:
     """A purge that does not flush the directories from which files went."""
-    delete = SegmentRoots.delete
+    delete_each = SegmentRoots.delete_each
 
-    def deleting(files: SegmentRoots, root: str, channel: str, gone: Sequence[FileIdentity]) -> Any:
+    def deleting(files: SegmentRoots, root: str, batches: Sequence[ChannelFiles]) -> Any:
         with patch("os.fsync", lambda _: None):
-            return delete(files, root, channel, gone)
+            return delete_each(files, root, batches)
 
-    return patch.object(SegmentRoots, "delete", deleting)
+    return patch.object(SegmentRoots, "delete_each", deleting)
 
 
 def _listed_to_the_end() -> AbstractContextManager[Any]:

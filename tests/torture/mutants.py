@@ -45,18 +45,18 @@ MUTANTS = (
         "unlink before the authorisation",
         "application/purger.py",
         "        command = IssuePurge(",
-        "        self._files.delete(session.terms.media_root.path, session.terms.channel, identities)\n"
+        "        self._files.delete_each(session.terms.media_root.path, [(session.terms.channel, identities)])\n"
         "        command = IssuePurge(",
         ("kills", "power cuts", "histories"),
     ),
     Mutant(
         "outcome before the unlink",
         "application/purger.py",
-        "                deletions = [self._files.delete(root.path, _channel(one), one.purge.files) for one in going]\n"
+        "                deletions = self._files.delete_each("
+        "root.path, [(_channel(one), one.purge.files) for one in going])\n"
         "            return self._record(going, deletions)\n",
         "                done = self._record(going, [Deletion(deleted=one.purge.files) for one in going])\n"
-        "                for one in going:\n"
-        "                    self._files.delete(root.path, _channel(one), one.purge.files)\n"
+        "                self._files.delete_each(root.path, [(_channel(one), one.purge.files) for one in going])\n"
         "            return done\n",
         ("kills", "power cuts", "histories"),
     ),
@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant(
         "no flush of a directory after unlinks",
         "media/deletion.py",
-        'flush(directory, root, f"a directory of channel {channel}")',
+        'flush(directory, root, f"a directory of channel {self._channel}")',
         "assert directory",
         ("power cuts",),
     ),
@@ -228,8 +228,8 @@ MUTANTS = (
     Mutant(
         "any disk will do",
         "application/roots.py",
-        "        if finding := self._look_and_record(root):\n            raise RootSuspect(root.path, finding[1])\n",
-        "",
+        "        if finding:\n            raise RootSuspect(root.path, finding[1])\n        held",
+        "        held",
         ("histories", "hostile files", "damage"),
     ),
     Mutant(

@@ -234,7 +234,7 @@ def test_a_bare_deletion_is_raced(base: Path, racer: Racer, shape: str) -> None:
         recorded, pairs = identities(segments), ground.pairs(segments)
         fate, canary = Fate(ground, segments), ground.canary_now()
         with racer.swapping(pairs):
-            deletion = SegmentRoots().delete(str(ground.root), "news", recorded)
+            (deletion,) = SegmentRoots().delete_each(str(ground.root), [("news", recorded)])
         judge(deletion, segments, fate, racer.counts)
         assert ground.canary_now() == canary
         racer.counts["purges"] += 1

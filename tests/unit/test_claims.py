@@ -234,15 +234,15 @@ class TestOutcomes:
         first, second = workers
         first.generate(3)
         root = first.session.terms.media_root
-        delete = first.app.files.delete
+        delete_each = first.app.files.delete_each
 
         def paused(*words: object) -> object:
-            done = delete(*words)  # type: ignore[arg-type]
+            done = delete_each(*words)  # type: ignore[arg-type]
             store.clock.advance(first.app.claims.seconds)
             second.app.claims.claim(of_root(root.root_id))
             return done
 
-        monkeypatch.setattr(first.app.files, "delete", paused)
+        monkeypatch.setattr(first.app.files, "delete_each", paused)
         assert [type(one.event).__name__ for one in first.app.project()] == ["PurgeIssued"]
         assert [type(one.event).__name__ for one in second.app.project()] == ["SegmentsPurged"]
         outcome = second.events()[-1]

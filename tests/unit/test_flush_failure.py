@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from application.ports import Deletion
+from application.ports import ChannelFiles, Deletion
 from domain.errors import FlushFailed, RootUnavailable
-from domain.events import FileIdentity, PurgeIssued, RootSuspected, SegmentsPurged
+from domain.events import PurgeIssued, RootSuspected, SegmentsPurged
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from tests.memory_app import TESTER, App, Channel, Store
@@ -18,8 +18,8 @@ class DiskThatLostAWrite(SegmentRoots):
 
     failures = 1
 
-    def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-        done = super().delete(root, channel, files)
+    def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+        done = super().delete_each(root, batches)
         if self.failures:
             self.failures -= 1
             raise FlushFailed(root, "a directory cannot be flushed to disk: EIO")

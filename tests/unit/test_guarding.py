@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from application.ports import Deletion, FoundFile, MediaPlaylist
+from application.ports import ChannelFiles, Deletion, FoundFile, MediaPlaylist
 from domain.errors import FlushFailed, RootSuspect
-from domain.events import Disposition, FileIdentity, RootSuspected, SegmentsPurged, Suspicion
+from domain.events import Disposition, RootSuspected, SegmentsPurged, Suspicion
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
 from tests.memory_app import TESTER, App, Channel, Store
@@ -52,8 +52,8 @@ class Unflushed(SegmentRoots):
         self.fail("sync", root)
         return super().sync(root, channel, files)
 
-    def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-        done = super().delete(root, channel, files)
+    def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+        done = super().delete_each(root, batches)
         self.fail("delete", root)
         return done
 

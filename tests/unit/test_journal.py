@@ -1,7 +1,8 @@
 """R10, R15, R17: the journal of a media root, and what it knows that the log does not."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,13 @@ import msgspec
 import pytest
 
 from application import journal
-from application.ports import Deletion, JournalLine
+from application.ports import ChannelFiles, Deletion, JournalLine
 from application.retention_projector import Round
 from application.verify import Level
-from domain.errors import FlushFailed, NotFound, RootFull, RootSuspect, RootUnavailable
+from domain.errors import EventsLost, FlushFailed, NotFound, RootFull, RootSuspect, RootUnavailable
 from domain.events import (
     BatchCompleted,
     Disposition,
-    FileIdentity,
     LossAccepted,
     PurgeIssued,
     Recorded,
@@ -102,9 +102,9 @@ class TestWriting:
         seen: list[list[tuple[str, int | None]]] = []
 
         class Watched(SegmentRoots):
-            def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+            def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
                 seen.append(told(Path(root)))
-                return super().delete(root, channel, files)
+                return super().delete_each(root, batches)
 
         channel = Channel(App(store, Watched()), tmp_path / "root")
         channel.open()
@@ -169,16 +169,16 @@ class TestWriting:
         for number in (0, 1):
             channel.app.purger.issue(channel.id, number)
         issued = [batch.purge for batch in channel.session.batches.values() if batch.purge]
-        for kind, what in ((JournalFiles, "flush"), (JournalFiles, "append"), (SegmentRoots, "delete")):
+        for kind, what in ((JournalFiles, "flush"), (JournalFiles, "append"), (SegmentRoots, "delete_each")):
             noted(what, kind)
         others.journal.write(root_of(channel), issued[0].event_id)
         assert done == ["flush", "append"], "the first time that it looks there are lines of others"
         mine.purger.carry_out(channel.id, 0)
-        assert done[2:] == ["flush", "delete"]
+        assert done[2:] == ["flush", "delete_each"]
         others.journal.write(root_of(channel), issued[1].event_id)
         assert done[4:] == ["append"], "it flushed all that was there"
         mine.purger.carry_out(channel.id, 1)
-        assert done[5:] == ["flush", "delete"], "that line is not its own"
+        assert done[5:] == ["flush", "delete_each"], "that line is not its own"
         mine.journal.write(root_of(channel), *(one.event_id for one in issued))
         assert done[7:] == [], "by now they are on disk"
 
@@ -240,14 +240,12 @@ class FullJournals(JournalFiles):
 
 class TestFullDisk:
     @pytest.fixture
-    def journals(self, monkeypatch: pytest.MonkeyPatch) -> FullJournals:
-        made = FullJournals()
-        monkeypatch.setattr("tests.memory_app.JournalFiles", lambda: made)
-        return made
+    def journals(self) -> FullJournals:
+        return FullJournals()
 
     @pytest.fixture
     def due(self, journals: FullJournals, store: Store, tmp_path: Path) -> Channel:
-        channel = Channel(App(store), tmp_path / "root")
+        channel = Channel(App(store, journals=journals), tmp_path / "root")
         channel.open(playlist_window=0)
         channel.generate(3)
         return channel
@@ -258,13 +256,13 @@ class TestFullDisk:
         self, due: Channel, journals: FullJournals, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """R10: there is no outcome before the line."""
-        journals.full, delete = True, SegmentRoots.delete
+        journals.full, delete_each = True, SegmentRoots.delete_each
 
-        def making_room(files: SegmentRoots, *arguments: Any) -> Deletion:
+        def making_room(files: SegmentRoots, *arguments: Any) -> list[Deletion]:
             journals.full = False
-            return delete(files, *arguments)
+            return delete_each(files, *arguments)
 
-        monkeypatch.setattr(SegmentRoots, "delete", making_room)
+        monkeypatch.setattr(SegmentRoots, "delete_each", making_room)
         due.app.project()
         assert told(due.root)[-1] == ("PurgeIssued", 0)
         assert due.kinds()[-1] == "SegmentsPurged"
@@ -505,6 +503,42 @@ class TestALogThatGoesBack:
         mine = Channel(App(store), news.root)
         mine.generate()
         assert mine.session.completed == 3
+
+    @pytest.mark.invariant(13)
+    def test_nothing_goes_by_an_authorisation_that_was_lost_since_it_was_given(
+        self, store: Store, news: Channel
+    ) -> None:
+        """The journal could not tell of it; so not a file goes, and this process knows what was lost."""
+        news.generate(1)
+        head, before, told_before = store.log.head(), news.segments(), told(news.root)
+        news.app.purger.issue(news.id, 0)
+        assert news.session.batches[0].purge, "this process has seen it"
+        go_back(store, head)
+        with pytest.raises(EventsLost, match="which this process was to write to the root's journal"):
+            news.app.purger.carry_out(news.id, 0)
+        assert (news.segments(), told(news.root), store.log.head()) == (before, told_before, head)
+        assert "this process knows of" in news.app.retention.run_once().paused[str(news.root)]
+        assert ("PurgeIssued", 0) in told(news.root), "that was the loss, which the next process shall know of"
+
+    @pytest.mark.invariant(13)
+    def test_a_completion_that_was_lost_since_is_not_acknowledged(self, store: Store, news: Channel) -> None:
+        """Neither with playlists nor without."""
+        for window in (6, 0):
+            channel = Channel(news.app, news.root, f"window-{window}")
+            channel.open(playlist_window=window)
+            channel.start()
+            head = store.log.head()
+
+            class Late(SegmentRoots):
+                @contextmanager
+                def exclusive(self, root: str) -> Iterator[None]:
+                    with super().exclusive(root):
+                        go_back(store, head)  # noqa: B023
+                        yield
+
+            late = Channel(App(store, Late()), news.root, channel.name)
+            with pytest.raises(EventsLost):
+                late.complete()
 
     def test_a_producer_beside_it_goes_on_from_what_the_log_has(self, store: Store, news: Channel) -> None:
         """It decides on a version that the log does not have any more; then it looks again."""

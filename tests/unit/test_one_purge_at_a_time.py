@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from application.ports import Comparison, Deletion, MediaPlaylist
+from application.ports import ChannelFiles, Comparison, Deletion, MediaPlaylist
 from domain.events import FileIdentity, PurgeIssued
 from media.playlist import PlaylistFiles
 from media.segment_root import SegmentRoots
@@ -56,9 +56,9 @@ def test_the_root_is_held_from_the_playlist_to_the_last_file(store: Store, tmp_p
     held: list[tuple[str, bool]] = []
 
     class WatchedRoots(SegmentRoots):
-        def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
+        def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
             held.append(("files", is_locked(Path(root))))
-            return super().delete(root, channel, files)
+            return super().delete_each(root, batches)
 
     class WatchedPlaylists(PlaylistFiles):
         def publish(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from application.ports import Comparison, Deletion, Marker, MediaPlaylist
+from application.ports import ChannelFiles, Comparison, Deletion, Marker, MediaPlaylist
 from application.purger import FIRST_RETRY_US
 from domain.errors import FlushFailed, LogDamaged, Refused, RootSuspect
 from domain.events import (
@@ -183,11 +183,12 @@ class TestCarryingOut:
                 steps.append("look")
                 return super().compare(root, channel, files)
 
-            def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-                listed = PlaylistFiles().listed(root, channel, "v") or ()
-                assert not {file.file.removeprefix("v/") for file in files} & set(listed), "R8"
+            def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+                for channel, files in batches:
+                    listed = PlaylistFiles().listed(root, channel, "v") or ()
+                    assert not {file.file.removeprefix("v/") for file in files} & set(listed), "R8"
                 steps.append("files")
-                return super().delete(root, channel, files)
+                return super().delete_each(root, batches)
 
         class WatchedPlaylists(PlaylistFiles):
             def publish(
@@ -275,8 +276,8 @@ class TestCarryingOut:
         """R10: here a directory that would not flush; what is found after an operator looked at the disk counts."""
 
         class UnflushedRoots(SegmentRoots):
-            def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-                super().delete(root, channel, files)
+            def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+                super().delete_each(root, batches)
                 raise FlushFailed(root, "a directory cannot be flushed to disk: EIO")
 
         unflushed = App(due.app.store, UnflushedRoots())

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 import structlog
 
-from application.ports import AgendaItem, Comparison, Deletion
+from application.ports import AgendaItem, ChannelFiles, Comparison, Deletion
 from domain.errors import RootUnavailable
 from domain.events import Availability, Disposition, FileIdentity, Policy, PurgeIssued, SegmentsPurged
 from media.journal_file import JournalFiles
@@ -81,6 +81,46 @@ def test_of_a_long_backlog_a_part_is_longer(channel: Channel, app: App, monkeypa
     monkeypatch.setattr("application.retention_projector.LONGEST_PART", 2)
     channel.generate(6)
     assert len(app.retention.run_part(1).recorded) // 2 == 2
+
+
+def test_a_part_of_a_backlog_ends_when_it_takes_long(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read models wait meanwhile. No part is shorter than what was asked for."""
+
+    class Slow(SegmentRoots):
+        def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+            store.clock.advance(0.2 * len(batches))
+            return super().delete_each(root, batches)
+
+    monkeypatch.setattr("application.retention_projector.PARTS", 1)
+    channel = Channel(App(store, Slow()), tmp_path / "root")
+    channel.open()
+    channel.generate(22)
+    done = [len(channel.app.retention.run_part(most).recorded) // 2 for most in (1, 1, 8, 1, 100)]
+    assert done == [3, 3, 8, 3, 3]
+
+
+def test_so_it_does_between_media_roots_and_what_was_left_comes_first(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("application.retention_projector.PARTS", 1)
+    purged: list[str] = []
+
+    class Slow(SegmentRoots):
+        def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+            purged.append(Path(root).name)
+            store.clock.advance(0.6)
+            return super().delete_each(root, batches)
+
+    app = App(store, Slow())
+    for name in "abc":
+        channel = Channel(app, tmp_path / name, name)
+        channel.open()
+        channel.generate(3)
+    done = [len(app.retention.run_part(1).recorded) // 2 for _ in range(4)]
+    assert done == [1, 1, 1, 0]
+    assert sorted(purged) == ["a", "b", "c"]
 
 
 def together(app: App, root: Path, batches: int) -> list[Channel]:
@@ -160,10 +200,12 @@ def test_a_disk_that_stops_in_the_middle_leaves_authorisations_that_are_finished
     channels = together(App(store), tmp_path / "root", 3)
 
     class Stopping(SegmentRoots):
-        def delete(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Deletion:
-            if channel == "radio":
+        def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+            channels = [channel for channel, _ in batches]
+            if "radio" in channels:
+                super().delete_each(root, batches[: channels.index("radio")])
                 raise RootUnavailable(root, "it is read-only")
-            return super().delete(root, channel, files)
+            return super().delete_each(root, batches)
 
     done = App(store, Stopping()).retention.run_once()
     assert done.paused == {str(tmp_path / "root"): "it is read-only"}

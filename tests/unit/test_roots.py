@@ -21,6 +21,7 @@ from domain.events import (
     Suspicion,
 )
 from domain.root import Root, evolve_root, prove, suspect, trust
+from media.segment_root import SegmentRoots
 from tests.builders import STORE_ID, a_completed_batch, an_id, envelope
 from tests.memory_app import TESTER, App, Channel, Store, TestLog
 from tests.root_troubles import (
@@ -275,9 +276,27 @@ class TestFailedFlush:
         other = Channel(App(store, Disks(), worker="here:2"), opened.root)
         assert isinstance(store.log, Outage)
         store.log.rivals.append(lambda: a_failed_flush(other))
-        require(opened)
+        assert suspected(opened).startswith(EIO)
         assert kinds(opened) == ["RootSuspected", "RootSuspected"]
         assert suspected(opened).startswith(EIO)
+
+    @pytest.mark.rule("R17")
+    @pytest.mark.invariant(9)
+    def test_what_another_process_records_while_the_disk_is_looked_at_counts(
+        self, opened: Channel, store: Store
+    ) -> None:
+        """R17: a disk that fails is slow to look at."""
+        other = Channel(App(store, worker="here:2"), opened.root)
+
+        class Slow(SegmentRoots):
+            def read_marker(self, root: str) -> Marker | None:
+                found = super().read_marker(root)
+                a_failed_flush(other)
+                return found
+
+        mine = Channel(App(store, Slow()), opened.root)
+        assert suspected(mine).startswith(EIO)
+        assert kinds(opened) == ["RootSuspected"]
 
     @pytest.mark.rule("R10", "R17")
     @pytest.mark.invariant(9)

@@ -27,6 +27,19 @@ def sessions_of(channel: Channel, count: int, batches: int = 0) -> list[str]:
     return ids
 
 
+def test_what_a_session_was_opened_with_is_read_once(channel: Channel, store: Store) -> None:
+    channel.open()
+    before, session = store.log.head(), channel.session
+    sessions = Sessions(channel.app.log, channel.app.ids)
+    assert sessions.opened(an_id(77)) is None
+    assert sessions.opened(session.session_id) == session.opened
+    empty = store.at(before - 1).log
+    store.log._lines, store.log._sessions, store.log._ids = empty._lines, empty._sessions, empty._ids
+    assert sessions.opened(session.session_id) == session.opened, "the log was not asked"
+    sessions.forget()
+    assert sessions.opened(session.session_id) is None
+
+
 @pytest.mark.rule("R14")
 def test_what_is_kept_and_what_is_replayed_are_the_same(channel: Channel) -> None:
     """R14: also when events came in between."""
