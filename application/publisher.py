@@ -4,6 +4,7 @@ It lists only segments of completed batches whose purge is not authorised, and n
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from application.journal import IntentJournal
 from application.ports import Clock, MediaFiles, MediaPlaylist, Playlists, PlaylistSegment
 from application.roots import Roots
 from application.sessions import Sessions
+from application.together import Together
 from domain.batch import Batch
 from domain.commands import RecordPlaylist
 from domain.errors import RootSuspect, RootUnavailable
@@ -39,6 +41,7 @@ class Publisher:
     ) -> None:
         self._handler, self._sessions, self._files = handler, sessions, files
         self._playlists, self._journal, self._roots, self._clock = playlists, journal, roots, clock
+        self._journaling: dict[MediaRoot, Together[str, None]] = {}
 
     def publish(self, session_id: str) -> tuple[Recorded, ...]:
         """Write the playlists of the session's channel as they should be now. Doing it again changes nothing.
@@ -53,7 +56,13 @@ class Publisher:
             RootUnavailable: its disk takes no playlist now.
 
         """
-        root = self._sessions.load(session_id).terms.media_root
+        session = self._sessions.load(session_id)
+        root, newest = session.terms.media_root, session.last_completed
+        if newest and not has_shown(session) and self._showing(session) is None:
+            # There is nothing but the line to write, so threads whose batches complete side by side share the flush.
+            queue = self._journaling.setdefault(root, Together(partial(self._write_lines, root), apart=Exception))
+            queue.ask([newest.event_id])
+            return ()
         with self._files.exclusive(root.path):
             self._roots.require(root)  # what is missing below it is made
             return self._publish(session_id)
@@ -74,6 +83,12 @@ class Publisher:
                 if self._lists_what_goes(session):
                     raise
             return ()
+
+    def _write_lines(self, root: MediaRoot, event_ids: Sequence[str]) -> Sequence[None]:
+        with self._files.exclusive(root.path):
+            self._roots.require(root)
+            self._journal.write(root, *event_ids)
+        return [None] * len(event_ids)
 
     def _lists_what_goes(self, session: Session) -> bool:
         terms = session.terms

@@ -18,6 +18,7 @@ from domain.errors import HeldElsewhere, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Recorded
 from entrypoints.bootstrap import App
 from entrypoints.heartbeat import BEATS, WhileHeld
+from entrypoints.world import allow_descriptors
 
 POLL_S = 1.0
 """How long the projectors sleep at most: what another process recorded is seen within this, were its signal lost."""
@@ -75,6 +76,7 @@ class Worker:
             TrailkeepError: the projectors met something else that they cannot go on from.
 
         """
+        allow_descriptors()
         follower = _Follower(self._app, tell, self._app.log.head() if after is None else after)
         producers = [
             threading.Thread(target=self._produce, args=(one, batches), name=f"producer {one.channel}")

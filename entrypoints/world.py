@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import socket
 import time
 from pathlib import Path
@@ -40,6 +41,16 @@ class Uuids:
         """A UUIDv5 (RFC 9562 section 5.5); what is not Unicode in the name, which somebody typed, counts as escapes."""
         of = uuid_utils.UUID(namespace)
         return str(uuid_utils.uuid5(of, name.encode(errors="backslashreplace").decode()))
+
+
+def allow_descriptors() -> None:
+    """Let this process open as many files as it may, and not as few as shells begin with, often 1,024.
+
+    A channel of many renditions takes a dozen while it is produced, and batches that are purged together one for each
+    of their directories.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def host_name() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from application.ports import Draft, EventLog, Fence, LogLine, OtherLine, Share
+from application.together import Together
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Envelope, Recorded
 from domain.ids import is_id
@@ -16,7 +17,6 @@ from domain.merkle import leaf_hash
 from persistence import codec, lines
 from persistence.codec import Written
 from persistence.engine import backend, driver_cursor
-from persistence.group_commit import GroupCommit
 from persistence.leases import SqlLeases
 from persistence.storage import checks_of, writer_of
 from persistence.writer import Append, Row
@@ -48,7 +48,7 @@ class SqlEventLog(EventLog):
     def __init__(self, engine: Engine, on_append: Callable[[], None] | None = None) -> None:
         self._engine = engine
         self._writer = writer_of(engine)
-        self._commits = GroupCommit(self._writer.commit)
+        self._commits = Together[Append, int | None](self._writer.commit, apart=LogDamaged)
         self._parameter = backend(engine).PARAMETER
         self._on_append = on_append
 
@@ -80,7 +80,7 @@ class SqlEventLog(EventLog):
         if not appends:
             return []
         try:
-            heads = self._commits.append(appends)
+            heads = self._commits.ask(appends)
         except (LogDamaged, StoreUnavailable):
             return [None] * len(drafts)
         if self._on_append:
@@ -180,7 +180,7 @@ class SqlEventLog(EventLog):
         return store_id
 
     def _commit(self, written: Sequence[Written], expected_version: int, fence: Fence | None) -> tuple[Recorded, ...]:
-        (head,) = self._commits.append([_append(written, expected_version, fence)])
+        (head,) = self._commits.ask([_append(written, expected_version, fence)])
         if head is None and fence and not self._holds(fence):
             raise LeaseLost(fence.resource, fence.epoch)
         if head is None:

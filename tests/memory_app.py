@@ -14,7 +14,7 @@ from application.log_check import LogCheck
 from application.log_reader import Part, Readers
 from application.losses import Losses
 from application.orphans import OrphanRemover
-from application.ports import BatchPlan, EncodedSegment, Leases, MediaFiles, Playlists, Share
+from application.ports import BatchPlan, EncodedSegment, Journals, Leases, MediaFiles, Playlists, Share
 from application.publisher import Publisher
 from application.purger import Purger
 from application.queries import Queries
@@ -108,6 +108,7 @@ class App:
         worker: str = "here:1",
         leases: Leases | None = None,
         readers: Readers | None = None,
+        journals: Journals | None = None,
     ) -> None:
         self.store, self.log, self.clock, self.ids = store, store.log, store.clock, store.ids
         self.agenda, self.seals, self.read_models = store.agenda, store.seals, store.read_models
@@ -119,7 +120,7 @@ class App:
         self.handler = Handler(self.log, self.sessions, self.clock, self.ids, worker, self.claims, seen)
         self.roots = Roots(self.log, self.handler, self.files, store_id)
         self.journal = IntentJournal(
-            self.log, self.sessions, self.roots, self.files, JournalFiles(), self.read_models, store_id
+            self.log, self.sessions, self.roots, self.files, journals or JournalFiles(), self.read_models, store_id
         )
         self.publisher = Publisher(
             self.handler, self.sessions, self.files, self.playlists, self.journal, self.roots, self.clock

@@ -24,7 +24,7 @@ PURE = {"collections", "contextlib", "enum", "functools", "hashlib", "itertools"
 """What cannot tell the time, make an id, or see the machine."""
 MAY_IMPORT = {
     "domain": {*PURE, "transitions", "domain"},
-    "application": {*PURE, "structlog", "domain", "application"},
+    "application": {*PURE, "structlog", "threading", "domain", "application"},
 }
 
 

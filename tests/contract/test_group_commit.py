@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.ports import Draft, EventLog
+from application.together import Together
 from domain.errors import ConcurrencyConflict, EventIdConflict, LogDamaged, StoreUnavailable
 from persistence.event_log import SqlEventLog
-from persistence.group_commit import GroupCommit
 from persistence.writer import Append, Writer
 from tests.contract.log_events import a_failure, an_event, session, some_events
 from tests.contract.stores import an_engine
@@ -92,12 +92,12 @@ class Slow:
 
 def together(commit: Slow, those: Sequence[Append]) -> list["Future[Sequence[int | None]]"]:
     """What becomes of these, each appended alone, if all but the first come while the first is being committed."""
-    queue = GroupCommit(commit)
+    queue = Together(commit, apart=LogDamaged)
     with ThreadPoolExecutor(len(those)) as pool:
-        futures = [pool.submit(queue.append, those[:1])]
+        futures = [pool.submit(queue.ask, those[:1])]
         assert commit.begun.wait(60)
         for number, one in enumerate(those[1:], 1):
-            futures.append(pool.submit(queue.append, [one]))
+            futures.append(pool.submit(queue.ask, [one]))
             while len(queue._waiting) < number:
                 pass
         commit.let.set()
@@ -115,21 +115,21 @@ def test_what_comes_while_the_writer_is_busy_goes_together_next() -> None:
 def test_who_finds_the_writer_idle_waits_for_nobody() -> None:
     commit = Slow(lambda group: [3] * len(group))
     commit.let.set()
-    queue, those = GroupCommit(commit), appends((1, 0), (2, 0))
-    assert [queue.append([one]) for one in those] == [[3], [3]]
+    queue, those = Together(commit, apart=LogDamaged), appends((1, 0), (2, 0))
+    assert [queue.ask([one]) for one in those] == [[3], [3]]
     assert commit.groups == [[one] for one in those]
 
 
 def test_what_one_caller_appends_is_answered_in_its_order_and_shares_its_fate(writer: Writer) -> None:
     commit, those = Slow(writer.commit), appends((1, 0), (2, 0), (3, 7), (4, 0), (5, 0))
-    queue = GroupCommit(commit)
+    queue = Together(commit, apart=LogDamaged)
     with ThreadPoolExecutor(3) as pool:
-        one = pool.submit(queue.append, those[:1])
+        one = pool.submit(queue.ask, those[:1])
         assert commit.begun.wait(60)
-        three = pool.submit(queue.append, those[1:4])
+        three = pool.submit(queue.ask, those[1:4])
         while not queue._waiting:
             pass
-        last = pool.submit(queue.append, those[4:])
+        last = pool.submit(queue.ask, those[4:])
         while len(queue._waiting) < 2:
             pass
         commit.let.set()
@@ -159,7 +159,7 @@ def test_an_outage_is_told_to_every_append_that_it_hit_and_the_next_goes_on() ->
         with pytest.raises(StoreUnavailable):
             future.result()
     broken = False
-    assert GroupCommit(slow).append(appends((1, 0))) == [0]
+    assert Together(slow, apart=LogDamaged).ask(appends((1, 0))) == [0]
 
 
 class Interrupted(BaseException):
@@ -262,7 +262,7 @@ def test_threads_on_sqlite_do_share_transactions(tmp_path: Path) -> None:
     with an_engine(tmp_path / "log.db") as engine:
         log = SqlEventLog(engine)
         slow = Slow(log._writer.commit)
-        log._commits = GroupCommit(slow)
+        log._commits = Together(slow, apart=LogDamaged)
         with ThreadPoolExecutor(8) as pool:
             futures = [pool.submit(log.append, [an_event(of=of)], expected_version=0) for of in range(8)]
             while len(log._commits._waiting) < 7:

@@ -11,11 +11,11 @@ from threading import Barrier
 
 import pytest
 
-from domain.errors import StoreUnavailable
+from application.together import Together
+from domain.errors import LogDamaged, StoreUnavailable
 from domain.events import Recorded
 from persistence.engine import driver, open_engine, writing
 from persistence.event_log import SqlEventLog
-from persistence.group_commit import GroupCommit
 from persistence.writer import Append, Writer
 from tests.contract.log_events import fill, session, some_events
 from tests.contract.stores import a_log, an_engine, sql, url_of
@@ -99,7 +99,7 @@ class LosesTheAnswer(Writer):
 def test_an_append_whose_commit_was_answered_with_an_error_is_looked_up(tmp_path: Path) -> None:
     with an_engine(tmp_path / "log.db") as engine:
         log = SqlEventLog(engine)
-        log._commits = GroupCommit(LosesTheAnswer(engine).commit)
+        log._commits = Together(LosesTheAnswer(engine).commit, apart=LogDamaged)
         assert [one.position for one in log.append(some_events(2), expected_version=0)] == [1, 2]
         assert log.head() == 2
 
