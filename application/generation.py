@@ -124,6 +124,7 @@ class Generation:
         Raises:
             Refused: a file is missing, empty, not regular or was there before (R9); no batch is running.
             RootSuspect: the root is not ours, or the files could not be flushed.
+            EventsLost: it was recorded, and the log went back since.
 
         """
         session = self._sessions.load(session_id)
@@ -132,7 +133,7 @@ class Generation:
             files = self._verified(session, expected_of(session), durations)
         cause = Cause(actor, batch.correlation_id, batch.started_by)
         recorded = self._handler.execute(session_id, CompleteBatch(batch=batch.number, files=files), cause)[0]
-        self._publisher.publish(session_id)
+        self._publisher.publish(session_id, recorded.envelope.event_id)
         return recorded
 
     def fail(

@@ -13,12 +13,13 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from application.journal_lines import JournalLines
 from application.ports import EventLog, JournalLine, JournalPlace, Journals, MediaFiles, ReadModels
 from application.roots import Roots
 from application.seen import Sighting, absent, sentence
 from application.sessions import Sessions
 from domain.errors import EventsLost, RootFull, RootUnavailable
-from domain.events import OF_ROOTS, MediaRoot, Recorded
+from domain.events import MediaRoot, Recorded
 
 LONGEST = 4000
 KEEP = 2000
@@ -56,6 +57,7 @@ class IntentJournal:
     ) -> None:
         self._log, self._sessions, self._roots, self._files = event_log, sessions, roots, files
         self._journals, self._read_models, self._store_id = journals, read_models, store_id
+        self._lines = JournalLines(event_log, sessions, store_id)
         self._known: dict[str, _Known] = {}
         self._unflushed: dict[str, set[str]] = {}
         self._listed: int | None = None
@@ -73,12 +75,22 @@ class IntentJournal:
             RootSuspect: it cannot be written at all, or was not flushed, and that is recorded.
 
         """
-        self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
+        self._write(root, event_ids, self._new_lines(root, event_ids))
+
+    def _new_lines(self, root: MediaRoot, event_ids: Iterable[str]) -> list[JournalLine]:
+        """Those of the events' lines that are not there yet."""
         known = self._read(root.path)
-        lines = [self._line(self._found(root, event_id)) for event_id in event_ids if event_id not in known.ids]
-        if first := root.path not in self._unflushed:
-            self._unflushed[root.path] = set(known.ids)
-        unflushed = self._unflushed[root.path]
+        try:
+            return [self._lines.named(root, one) for one in dict.fromkeys(event_ids) if one not in known.ids]
+        except EventsLost:
+            self.forget()
+            raise
+
+    def _write(self, root: MediaRoot, event_ids: Sequence[str], lines: Iterable[JournalLine]) -> None:
+        self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
+        known, first = self._read(root.path), root.path not in self._unflushed
+        lines = [line for line in lines if line.event_id not in known.ids]
+        unflushed = self._unflushed.setdefault(root.path, set(known.ids))
         with self._roots.flushing(root):
             if (first and unflushed) or not unflushed.isdisjoint(event_ids):
                 self._journals.flush(root.path)
@@ -89,11 +101,18 @@ class IntentJournal:
                 unflushed.clear()
 
     def note(self, root: MediaRoot, event_id: str) -> None:
-        """`write` where that is possible, for one who does not hold the root, and does not wait for its disk."""
+        """`write` where that is possible, for one who does not hold the root, and does not wait for its disk.
+
+        Raises:
+            EventsLost: as `write`.
+
+        """
         try:
             self._roots.require(root)
             with self._files.exclusive(root.path):
                 self.write(root, event_id)
+        except EventsLost:
+            raise
         except RootUnavailable as unavailable:
             log.warning("the root's journal does not tell of it", event_id=event_id, reason=unavailable.reason)
 
@@ -104,15 +123,15 @@ class IntentJournal:
         Where the disk has no room for the lines, doing it may be what makes room: they are written right after.
         A journal that became long is shortened before.
         """
-        full = False
+        lines, full = self._new_lines(root, event_ids), False
         try:
-            self.write(root, *event_ids)
+            self._write(root, event_ids, lines)
             self._shorten(root)
         except RootFull:
             full = True
         yield
         if full:
-            self.write(root, *event_ids)
+            self._write(root, event_ids, lines)
 
     def missing(self, root: MediaRoot) -> list[JournalLine]:
         """The lines of the root's journal that the log does not have, and nobody accepted.
@@ -122,11 +141,11 @@ class IntentJournal:
             RootUnavailable: it cannot be read now.
 
         """
-        known = self._read(root.path)
+        by_path, known = self._known, self._read(root.path)
         strange = absent(self._log, (Sighting(one.position, one.event_id, one.leaf_hash) for one in known.strange))
         strange -= self._roots.accepted(root.root_id) if strange else set()
         left = tuple(line for line in known.strange if line.event_id in strange)
-        self._known[root.path] = replace(known, strange=left)
+        by_path[root.path] = replace(known, strange=left)
         return list(left)
 
     def require_known(self) -> None:
@@ -181,18 +200,11 @@ class IntentJournal:
         self.forget()
         roots = sorted({*self._roots_known, *self.roots()}, key=lambda root: root.path)
         accepted = frozenset[str]().union(*(self._roots.accepted(root.root_id) for root in roots))
-        lost = [self._line(one) for one in seen if one.envelope.event_id not in accepted]
+        lost = [self._lines.of(one) for one in seen if one.envelope.event_id not in accepted]
         if lost:
             for root in roots:
                 self._tell(root, lost)
             raise EventsLost(roots[0].path if roots else "", f"the log went back; {sentence('this process', lost)}")
-
-    def _found(self, root: MediaRoot, event_id: str) -> Recorded:
-        found = self._log.find(event_id)
-        if found is None:  # it was put back, or failed over to a copy that lagged, since this process saw the event
-            self.forget()
-            raise EventsLost(root.path, f"event {event_id}, which this process was to write to the root's journal")
-        return found
 
     def _is_there(self, root: MediaRoot) -> bool:
         try:
@@ -211,37 +223,21 @@ class IntentJournal:
             log.warning("the loss is not in this root's journal", root=root.path, reason=unavailable.reason)
 
     def _read(self, path: str) -> _Known:
-        """Read on in a journal. Of two threads that do, one may forget what the other read: it is read again."""
-        known = self._known.get(path) or _Known(ids=set())
+        """Read on in a journal. Of two threads that do, one may forget what the other read: it is read again.
+
+        Where `forget` comes in between, what is read goes with what was known before.
+        """
+        by_path, unflushed = self._known, self._unflushed
+        known = by_path.get(path) or _Known(ids=set())
         lines, place = self._journals.read(path, known.place)
         if place.lines == len(lines):
             known = _Known(ids=set())  # from its beginning: it is another file
         known.ids.update(line.event_id for line in lines)
-        if path in self._unflushed:
-            self._unflushed[path].update(line.event_id for line in lines)
+        if path in unflushed:
+            unflushed[path].update(line.event_id for line in lines)
         ours = tuple(line for line in lines if line.store_id == self._store_id)
-        known = self._known[path] = replace(known, place=place, strange=known.strange + ours)
+        known = by_path[path] = replace(known, place=place, strange=known.strange + ours)
         return known
-
-    def _line(self, recorded: Recorded) -> JournalLine:
-        envelope, event = recorded.envelope, recorded.event
-        channel = "" if isinstance(event, OF_ROOTS) else self._channel(envelope.session_id)
-        stored = self._log.lines_at([recorded.position]).get(recorded.position)
-        return JournalLine(
-            position=recorded.position,
-            leaf_hash=stored.leaf_hash.hex() if stored and stored.event_id == envelope.event_id else "",
-            event_id=envelope.event_id,
-            store_id=self._store_id,
-            session_id=envelope.session_id,
-            channel=channel,
-            batch=getattr(event, "batch", None),
-            type=type(event).__name__,
-            recorded_at=envelope.recorded_at,
-        )
-
-    def _channel(self, session_id: str) -> str:
-        opened = self._sessions.opened(session_id)
-        return opened.channel if opened else ""
 
     def _shorten(self, root: MediaRoot) -> None:
         """Only who found every line in the log may drop any: what was lost is not forgotten over what follows."""

@@ -17,13 +17,15 @@ from application.sessions import Sessions
 from application.together import Together
 from domain.batch import Batch
 from domain.commands import RecordPlaylist
-from domain.errors import RootSuspect, RootUnavailable
+from domain.errors import EventsLost, LogDamaged, RootFull, RootSuspect, RootUnavailable
 from domain.events import MediaRoot, Recorded, SegmentFile
 from domain.lifecycle import BatchState
 from domain.segments import media_sequence, relative_file
 from domain.session import Session
 
 ACTOR = "publisher"
+ONES_OWN = (RootFull, EventsLost, LogDamaged)
+"""What may be wrong with one of several lines, or because they are several."""
 
 
 class Publisher:
@@ -43,29 +45,31 @@ class Publisher:
         self._playlists, self._journal, self._roots, self._clock = playlists, journal, roots, clock
         self._journaling: dict[MediaRoot, Together[str, None]] = {}
 
-    def publish(self, session_id: str) -> tuple[Recorded, ...]:
+    def publish(self, session_id: str, completed: str | None = None) -> tuple[Recorded, ...]:
         """Write the playlists of the session's channel as they should be now. Doing it again changes nothing.
 
-        Before that the newest batch is written to the root's journal.
+        Before that the newest batch is written to the root's journal; who has just recorded its completion says which
+        event that is.
 
         They are those of the newest session on the same root that has something to show; so no playlist is left behind
         that lists what a session before it may lose.
 
         Raises:
+            EventsLost: the log does not have that event any more.
             RootSuspect: the media root does not prove to be ours, or could not be flushed to disk.
             RootUnavailable: its disk takes no playlist now.
 
         """
         session = self._sessions.load(session_id)
-        root, newest = session.terms.media_root, session.last_completed
+        root, newest = session.terms.media_root, completed or _newest(session)
         if newest and not has_shown(session) and self._showing(session) is None:
             # There is nothing but the line to write, so threads whose batches complete side by side share the flush.
-            queue = self._journaling.setdefault(root, Together(partial(self._write_lines, root), apart=Exception))
-            queue.ask([newest.event_id])
+            queue = self._journaling.setdefault(root, Together(partial(self._write_lines, root), apart=ONES_OWN))
+            queue.ask([newest])
             return ()
         with self._files.exclusive(root.path):
             self._roots.require(root)  # what is missing below it is made
-            return self._publish(session_id)
+            return self._publish(session_id, completed)
 
     def publish_held(self, session_id: str) -> tuple[Recorded, ...]:
         """`publish` for a purge of the session, which holds the root already.
@@ -99,11 +103,11 @@ class Publisher:
             for name in self._playlists.listed(terms.media_root.path, terms.channel, rendition) or ()
         )
 
-    def _publish(self, session_id: str) -> tuple[Recorded, ...]:
+    def _publish(self, session_id: str, completed: str | None = None) -> tuple[Recorded, ...]:
         """The root's journal tells of the newest batch before a playlist does."""
         asked = self._sessions.load(session_id)
-        if asked.last_completed:
-            self._journal.write(asked.terms.media_root, asked.last_completed.event_id)
+        if newest := completed or _newest(asked):
+            self._journal.write(asked.terms.media_root, newest)
         session = self._showing(asked)
         if session is None:
             return ()
@@ -142,6 +146,10 @@ class Publisher:
                             discontinuity_sequence=terms.discontinuities,
                         )
         return list(retired.values())
+
+
+def _newest(session: Session) -> str | None:
+    return session.last_completed.event_id if session.last_completed else None
 
 
 def same_root(one: MediaRoot, other: MediaRoot) -> bool:

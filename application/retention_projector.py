@@ -144,7 +144,7 @@ class RetentionProjector:
     def _act(self, most: int, progress: Callable[[str, int, int], None]) -> tuple[Acts, bool]:
         """What was done, and whether all that is due was looked at."""
         acts, others = Acts(), dict[str, bool]()
-        waiting: dict[MediaRoot, list[Place]] = {}
+        waiting, served = dict[MediaRoot, list[Place]](), set[MediaRoot]()
         self._looked_at = self._clock.now()
         begun = self._clock.uptime().us
         due, acted, all_seen = self._in_turn(self._agenda.due(self._looked_at)), 0, True
@@ -171,13 +171,14 @@ class RetentionProjector:
             if len(together) == TOGETHER or any(place.session_id == item.session_id for place in together):
                 self._round.purge(root, together, acts)
                 together.clear()
+                served.add(root)
             together.append(Place(item.session_id, item.batch))
-        for root, together in waiting.items():
-            if together and late():
-                self._next, all_seen = together[0].session_id, False
+        for number, root in enumerate(sorted(waiting, key=served.__contains__)):
+            if (number or root in served) and late():  # one that had no turn has it, however slow the others are
+                self._next, all_seen = waiting[root][0].session_id, False
                 break
-            self._round.purge(root, together, acts)
-            together.clear()
+            self._round.purge(root, waiting[root], acts)
+            waiting[root].clear()
         return acts, all_seen
 
     def _in_turn(self, due: list[AgendaItem]) -> list[AgendaItem]:

@@ -42,7 +42,8 @@ class Roots:
             raise RootSuspect(root.path, _latched(root, held.reason))
         now = self._as_it_is(root)
         self._record(root, lambda state: prove(state, now, PROVEN), Cause(ACTOR))
-        if held := self._state(root.root_id).held_against(root.path):
+        held = self._state(root.root_id).held_against(root.path)
+        if held and held.suspicion is Suspicion.FLUSH:  # recorded meanwhile
             raise RootSuspect(root.path, _latched(root, held.reason))
 
     @contextmanager

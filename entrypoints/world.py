@@ -5,12 +5,14 @@ import os
 import resource
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import uuid_utils
 
 from domain.events import Uptime
 
+DESCRIPTORS = 65_536
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PID_NAMESPACE = Path("/proc/self/ns/pid")
 
@@ -44,13 +46,16 @@ class Uuids:
 
 
 def allow_descriptors() -> None:
-    """Let this process open as many files as it may, and not as few as shells begin with, often 1,024.
+    """Let this process open as many files as it may, up to `DESCRIPTORS`, and not as few as shells begin with.
 
     A channel of many renditions takes a dozen while it is produced, and batches that are purged together one for each
-    of their directories.
+    of their directories. Who may not raise the limit lives with it: what lacks a descriptor is tried again.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def host_name() -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 CODE = """
 import resource
-from entrypoints.world import allow_descriptors
+from entrypoints import world
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 200))
-allow_descriptors()
-print(resource.getrlimit(resource.RLIMIT_NOFILE))
+for world.DESCRIPTORS in (100, 65536, 64):
+    world.allow_descriptors()
+    print(resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
 
-def test_a_worker_may_open_as_many_files_as_the_machine_grants() -> None:
+def test_a_worker_may_open_as_many_files_as_the_machine_grants_within_reason() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], cwd=PROJECT, check=True, capture_output=True, text=True)
-    assert done.stdout == "(200, 200)\n"
+    assert done.stdout.splitlines() == ["(100, 200)", "(200, 200)", "(200, 200)"]

@@ -50,6 +50,19 @@ def go_back(store: Store, head: int) -> None:
     store.read_models, store.agenda = old.read_models, old.agenda
 
 
+def losing(store: Store) -> Callable[..., tuple[Recorded, ...]]:
+    """The log's `append`, after which the log goes back to what it was before."""
+    append = store.log.append
+
+    def append_and_lose(*words: Any, **terms: Any) -> tuple[Recorded, ...]:
+        head = store.log.head()
+        recorded = append(*words, **terms)
+        go_back(store, head)
+        return recorded
+
+    return append_and_lose
+
+
 def accepted(app: App, reason: str = "no copy has them") -> list[Recorded]:
     return app.reconciler.accept(reason, TESTER)
 
@@ -277,6 +290,24 @@ class TestFullDisk:
         due.app.project()
         assert due.kinds()[-1] == "SegmentsPurged"
         assert told(due.root)[-1] == ("PurgeIssued", 0)
+
+    @pytest.mark.rule("R10", "R15")
+    @pytest.mark.invariant(13)
+    def test_the_line_follows_also_if_the_log_lost_the_event_meanwhile(
+        self, due: Channel, store: Store, journals: FullJournals, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """R10, R15: the files are gone, and nobody else can tell of it."""
+        journals.full, delete_each, head = True, SegmentRoots.delete_each, store.log.head()
+
+        def making_room(files: SegmentRoots, *arguments: Any) -> list[Deletion]:
+            journals.full = False
+            go_back(store, head)
+            return delete_each(files, *arguments)
+
+        monkeypatch.setattr(SegmentRoots, "delete_each", making_room)
+        due.app.project()
+        assert told(due.root)[-1] == ("PurgeIssued", 0)
+        assert len(due.segments()) == 4
 
     def test_a_batch_is_not_published_and_goes_on_when_there_is_room(
         self, due: Channel, journals: FullJournals
@@ -514,7 +545,7 @@ class TestALogThatGoesBack:
         news.app.purger.issue(news.id, 0)
         assert news.session.batches[0].purge, "this process has seen it"
         go_back(store, head)
-        with pytest.raises(EventsLost, match="which this process was to write to the root's journal"):
+        with pytest.raises(EventsLost, match="which the root's journal is to tell of"):
             news.app.purger.carry_out(news.id, 0)
         assert (news.segments(), told(news.root), store.log.head()) == (before, told_before, head)
         assert "this process knows of" in news.app.retention.run_once().paused[str(news.root)]
@@ -539,6 +570,29 @@ class TestALogThatGoesBack:
             late = Channel(App(store, Late()), news.root, channel.name)
             with pytest.raises(EventsLost):
                 late.complete()
+
+    @pytest.mark.invariant(13)
+    @pytest.mark.parametrize("window", [6, 0])
+    def test_nor_is_one_that_was_lost_at_once(
+        self, store: Store, news: Channel, window: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before anybody has read it again."""
+        channel = Channel(news.app, news.root, "first")
+        channel.open(playlist_window=window)
+        channel.start()
+        with monkeypatch.context() as patched:
+            patched.setattr(store.log, "append", losing(store))
+            with pytest.raises(EventsLost):
+                channel.complete()
+        assert channel.session.completed == 0
+        assert told(news.root) == [("BatchCompleted", 0), ("BatchCompleted", 1)]
+
+    @pytest.mark.invariant(13)
+    def test_nor_a_closing(self, store: Store, news: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(store.log, "append", losing(store))
+            with pytest.raises(EventsLost):
+                news.app.generation.close(news.id, "the end", Disposition.KEEP, TESTER)
 
     def test_a_producer_beside_it_goes_on_from_what_the_log_has(self, store: Store, news: Channel) -> None:
         """It decides on a version that the log does not have any more; then it looks again."""

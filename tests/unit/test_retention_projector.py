@@ -9,7 +9,7 @@ import structlog
 
 from application.ports import AgendaItem, ChannelFiles, Comparison, Deletion
 from domain.errors import RootUnavailable
-from domain.events import Availability, Disposition, FileIdentity, Policy, PurgeIssued, SegmentsPurged
+from domain.events import Availability, Disposition, FileIdentity, Policy, PurgeIssued, Recorded, SegmentsPurged
 from media.journal_file import JournalFiles
 from media.segment_root import SegmentRoots
 from persistence.memory import MemoryAgenda
@@ -121,6 +121,35 @@ def test_so_it_does_between_media_roots_and_what_was_left_comes_first(
     done = [len(app.retention.run_part(1).recorded) // 2 for _ in range(4)]
     assert done == [1, 1, 1, 0]
     assert sorted(purged) == ["a", "b", "c"]
+
+
+def test_no_root_waits_for_the_backlog_of_another(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though that one takes all the time, and nothing can be deleted there."""
+    monkeypatch.setattr("application.retention_projector.PARTS", 1)
+    monkeypatch.setattr("application.purge_round.TOGETHER", 2)
+    monkeypatch.setattr("application.retention_projector.TOGETHER", 2)
+
+    class Slow(SegmentRoots):
+        def delete_each(self, root: str, batches: Sequence[ChannelFiles]) -> list[Deletion]:
+            if Path(root).name == "slow":
+                store.clock.advance(0.6)
+                raise RootUnavailable(root, "it is read-only")
+            return super().delete_each(root, batches)
+
+    app = App(store, Slow())
+    for root, names in (("slow", "abcdefgh"), ("quick", "xyz")):
+        for name in names:
+            channel = Channel(app, tmp_path / root, name)
+            channel.open()
+            channel.generate(3)
+    done = [outcomes_of(app.retention.run_part(1).recorded) for _ in range(4)]
+    assert sum(done) == 3, done
+
+
+def outcomes_of(recorded: Sequence[Recorded]) -> int:
+    return sum(isinstance(one.event, SegmentsPurged) for one in recorded)
 
 
 def together(app: App, root: Path, batches: int) -> list[Channel]:
