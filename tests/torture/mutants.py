@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant(
         "unlink before the journal tells of it",
         "application/journal.py",
-        "            self.write(root, *event_ids)\n            self._shorten(root)\n",
+        "            self._write(root, event_ids, lines)\n            self._shorten(root)\n",
         "            full = True\n            self._shorten(root)\n",
         ("kills",),
     ),

@@ -193,7 +193,7 @@ def test_a_playlist_that_was_perhaps_written_before_a_loss_was_noted_counts(
     channel.generate(2)
     assert channel.session.batches[0].longest_ms == 4 * 2000
     with monkeypatch.context() as patch:
-        patch.setattr(channel.app.publisher, "publish", lambda _: ())
+        patch.setattr(channel.app.publisher, "publish", lambda *_: ())
         channel.generate()
     channel.paths(2)[0].unlink()
     channel.app.losses.note("news", "a bad disk", TESTER)
