@@ -75,21 +75,20 @@ class IntentJournal:
             RootSuspect: it cannot be written at all, or was not flushed, and that is recorded.
 
         """
-        self._write(root, event_ids, self._new_lines(root, event_ids))
-
-    def _new_lines(self, root: MediaRoot, event_ids: Iterable[str]) -> list[JournalLine]:
-        """Those of the events' lines that are not there yet."""
         known = self._read(root.path)
+        self._write(root, known, event_ids, self._new_lines(root, known, event_ids))
+
+    def _new_lines(self, root: MediaRoot, known: _Known, event_ids: Iterable[str]) -> list[JournalLine]:
+        """Those of the events' lines that are not there yet."""
         try:
             return [self._lines.named(root, one) for one in dict.fromkeys(event_ids) if one not in known.ids]
         except EventsLost:
             self.forget()
             raise
 
-    def _write(self, root: MediaRoot, event_ids: Sequence[str], lines: Iterable[JournalLine]) -> None:
+    def _write(self, root: MediaRoot, known: _Known, event_ids: Sequence[str], lines: Sequence[JournalLine]) -> None:
         self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
-        known, first = self._read(root.path), root.path not in self._unflushed
-        lines = [line for line in lines if line.event_id not in known.ids]
+        first = root.path not in self._unflushed
         unflushed = self._unflushed.setdefault(root.path, set(known.ids))
         with self._roots.flushing(root):
             if (first and unflushed) or not unflushed.isdisjoint(event_ids):
@@ -123,15 +122,17 @@ class IntentJournal:
         Where the disk has no room for the lines, doing it may be what makes room: they are written right after.
         A journal that became long is shortened before.
         """
-        lines, full = self._new_lines(root, event_ids), False
+        known, full = self._read(root.path), False
+        lines = self._new_lines(root, known, event_ids)
         try:
-            self._write(root, event_ids, lines)
+            self._write(root, known, event_ids, lines)
             self._shorten(root)
         except RootFull:
             full = True
         yield
         if full:
-            self._write(root, event_ids, lines)
+            known = self._read(root.path)
+            self._write(root, known, event_ids, [line for line in lines if line.event_id not in known.ids])
 
     def missing(self, root: MediaRoot) -> list[JournalLine]:
         """The lines of the root's journal that the log does not have, and nobody accepted.

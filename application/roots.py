@@ -35,16 +35,11 @@ class Roots:
         state, finding = self._look_and_record(root)
         if finding:
             raise RootSuspect(root.path, finding[1])
-        held = state.held_against(root.path)
-        if held is None:
-            return
-        if held.suspicion is Suspicion.FLUSH:
-            raise RootSuspect(root.path, _latched(root, held.reason))
-        now = self._as_it_is(root)
-        self._record(root, lambda state: prove(state, now, PROVEN), Cause(ACTOR))
-        held = self._state(root.root_id).held_against(root.path)
-        if held and held.suspicion is Suspicion.FLUSH:  # recorded meanwhile
-            raise RootSuspect(root.path, _latched(root, held.reason))
+        _require_flushed(root, state)
+        if state.held_against(root.path):
+            now = self._as_it_is(root)
+            self._record(root, lambda state: prove(state, now, PROVEN), Cause(ACTOR))
+            _require_flushed(root, self._state(root.root_id))  # it may have been recorded meanwhile
 
     @contextmanager
     def proven(self, root: MediaRoot) -> Iterator[None]:
@@ -69,13 +64,11 @@ class Roots:
         """What `require` would raise, without recording anything; None if the root is trusted."""
         try:
             state, finding = self._look(root)
-        except RootUnavailable as passing:
-            return passing.reason
-        if finding:
-            return finding[1]
-        held = state.held_against(root.path)
-        if held and held.suspicion is Suspicion.FLUSH:
-            return _latched(root, held.reason)
+            if finding:
+                return finding[1]
+            _require_flushed(root, state)
+        except RootUnavailable as unavailable:
+            return unavailable.reason
         unrecorded = self._unrecorded.get(root.root_id)
         return _latched(root, unrecorded) if unrecorded else None
 
@@ -191,6 +184,13 @@ class Roots:
 
     def _as_it_is(self, root: MediaRoot) -> MediaRoot:
         return replace(root, device=self._files.device(root.path))
+
+
+def _require_flushed(root: MediaRoot, state: Root) -> None:
+    """Raise `RootSuspect` if a flush failed and nobody has trusted the root since."""
+    held = state.held_against(root.path)
+    if held and held.suspicion is Suspicion.FLUSH:
+        raise RootSuspect(root.path, _latched(root, held.reason))
 
 
 def _latched(root: MediaRoot, reason: str) -> str:

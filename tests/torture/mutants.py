@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant(
         "unlink before the journal tells of it",
         "application/journal.py",
-        "            self._write(root, event_ids, lines)\n            self._shorten(root)\n",
+        "            self._write(root, known, event_ids, lines)\n            self._shorten(root)\n",
         "            full = True\n            self._shorten(root)\n",
         ("kills",),
     ),
@@ -228,8 +228,8 @@ MUTANTS = (
     Mutant(
         "any disk will do",
         "application/roots.py",
-        "        if finding:\n            raise RootSuspect(root.path, finding[1])\n        held",
-        "        held",
+        "        if finding:\n            raise RootSuspect(root.path, finding[1])\n        _require",
+        "        _require",
         ("histories", "hostile files", "damage"),
     ),
     Mutant(
