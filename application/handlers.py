@@ -1,6 +1,8 @@
 """Commands become events: load, decide, append on the version that was decided upon; on a race, all of it again."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import msgspec
@@ -12,8 +14,9 @@ from application.seen import Seen
 from application.sessions import Sessions
 from domain.commands import Command, OpenSession
 from domain.decisions import decide
-from domain.errors import ConcurrencyConflict, Refused
+from domain.errors import ConcurrencyConflict, Invalid, Refused
 from domain.events import SCHEMA, Envelope, Event, Recorded
+from domain.session import Session
 
 ATTEMPTS = 50
 
@@ -70,7 +73,8 @@ class Handler:
             LeaseLost: this process had claimed the work, and another has taken it over.
 
         """
-        return self.record(session_id, lambda: self._decided(session_id, command), cause, self._sessions.forget)
+        looks = chain([self._at_first], repeat(self._decided))
+        return self.record(session_id, lambda: next(looks)(session_id, command), cause, self._sessions.forget)
 
     def execute_each(self, orders: Sequence[Order]) -> list[tuple[Recorded, ...] | Refused]:
         """`execute`, for orders of different sessions: in one transaction, as far as nothing comes in between.
@@ -83,7 +87,7 @@ class Handler:
         drafts: dict[int, Draft] = {}
         for number, order in enumerate(orders):
             try:
-                decision = self._decided(order.session_id, order.command)
+                decision = self._at_first(order.session_id, order.command)
             except Refused as refused:
                 answers[number] = refused
                 continue
@@ -100,8 +104,21 @@ class Handler:
         except Refused as refused:
             return refused
 
+    def _at_first(self, session_id: str, command: Command) -> Decision:
+        """By the state that is known already: what came in between is found out by the append.
+
+        Unless nothing would be appended: that is for the log to say.
+        """
+        with suppress(Invalid, Refused):
+            decision = self._decision(self._sessions.known(session_id), command)
+            if decision.events:
+                return decision
+        return self._decided(session_id, command)
+
     def _decided(self, session_id: str, command: Command) -> Decision:
-        session = self._sessions.load(session_id)
+        return self._decision(self._sessions.load(session_id), command)
+
+    def _decision(self, session: Session, command: Command) -> Decision:
         events = decide(session, command)
         policy = command.policy if isinstance(command, OpenSession) else session.terms.policy
         return Decision(session.version, events, str(policy), self._claims.fence(session, command))
@@ -138,6 +155,7 @@ class Handler:
 
     def _noted(self, recorded: tuple[Recorded, ...]) -> tuple[Recorded, ...]:
         self._seen.note(*recorded)
+        self._sessions.heard(recorded)
         for one in recorded:
             session_id, name = one.envelope.session_id, type(one.event).__name__
             log.debug("recorded", position=one.position, type=name, session=session_id)

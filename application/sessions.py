@@ -1,6 +1,6 @@
 """Sessions as the log tells them: loaded by replay, found by channel, without any read model in between."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -49,17 +49,31 @@ class Sessions:
             LogDamaged: its events cannot be read, or do not follow from one another.
 
         """
-        known = self._known.get(session_id) or self._known_before.get(session_id) or self._from_snapshot(session_id)
-        session, folding = known.session, None
-        for recorded in self._log.read_session(session_id, after_version=session.version):
-            folding = folding or Folding(session)
-            fold_in(folding, recorded)
-        if folding:
-            session = folding.session()
-            known = _Known(session, self._keep_snapshot(session, known.snapped))
-        if session.version:
-            self._remember(known)
-        return session
+        known = self._kept(session_id) or self._from_snapshot(session_id)
+        return self._follow(known, self._log.read_session(session_id, after_version=known.session.version))
+
+    def known(self, session_id: str, version: int = 1) -> Session:
+        """The state that this process knows, if that is of this version or a later one; `load` otherwise.
+
+        The log may have more by now. Who appends by the state's version hears of that; else `load` is what to ask.
+        """
+        known = self._kept(session_id)
+        return known.session if known and known.session.version >= version else self.load(session_id)
+
+    def heard(self, recorded: Sequence[Recorded]) -> None:
+        """Fold events of one session that this process has just appended, or read in the log, into what it knows.
+
+        So they need not be read again. What does not follow from what is known is left to `load`.
+
+        Raises:
+            LogDamaged: as `load`.
+
+        """
+        known = self._kept(recorded[0].envelope.session_id) if recorded else None
+        if known:
+            new = [one for one in recorded if one.envelope.version > known.session.version]
+            if new and new[0].envelope.version == known.session.version + 1:
+                self._follow(known, new)
 
     def opened(self, session_id: str) -> SessionOpened | None:
         """What the session was opened with; None if the log does not know it. Nothing changes that: it is read once.
@@ -68,8 +82,7 @@ class Sessions:
             LogDamaged: as `load`.
 
         """
-        known = self._known.get(session_id) or self._known_before.get(session_id)
-        return known.session.opened if known else self.load(session_id).opened
+        return self.known(session_id).opened
 
     def forget(self) -> None:
         """Forget what was folded from the log: it is read again."""
@@ -143,7 +156,9 @@ class Sessions:
         yield from found
 
     def later(self, session: Session) -> Iterator[Session]:
-        """The channel's sessions after this one, oldest first."""
+        """The channel's sessions after this one, oldest first: none before it is closed."""
+        if session.state is not SessionState.CLOSED:
+            return
         channel, ordinal = session.terms.channel, session.terms.ordinal + 1
         while self._exists(channel, ordinal):
             yield self.load(self.id_of(channel, ordinal))
@@ -152,6 +167,21 @@ class Sessions:
     def successor(self, session: Session) -> Successor:
         """What the channel's later sessions have done (see `Successor`)."""
         return successor_of(self.later(session))
+
+    def _kept(self, session_id: str) -> "_Known | None":
+        return self._known.get(session_id) or self._known_before.get(session_id)
+
+    def _follow(self, known: "_Known", events: Iterable[Recorded]) -> Session:
+        session, folding = known.session, None
+        for recorded in events:
+            folding = folding or Folding(session)
+            fold_in(folding, recorded)
+        if folding:
+            session = folding.session()
+            known = _Known(session, self._keep_snapshot(session, known.snapped))
+        if session.version:
+            self._remember(known)
+        return session
 
     def _from_snapshot(self, session_id: str) -> "_Known":
         found = self._snapshots.load(session_id) if self._snapshots else None
