@@ -81,7 +81,7 @@ class IntentJournal:
     def _new_lines(self, root: MediaRoot, known: _Known, event_ids: Iterable[str]) -> list[JournalLine]:
         """Those of the events' lines that are not there yet."""
         try:
-            return [self._lines.named(root, one) for one in dict.fromkeys(event_ids) if one not in known.ids]
+            return self._lines.named(root, [one for one in dict.fromkeys(event_ids) if one not in known.ids])
         except EventsLost:
             self.forget()
             raise

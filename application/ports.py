@@ -161,8 +161,8 @@ class EventLog(Protocol):
         """The position of the newest event; 0 in an empty log."""
         ...
 
-    def find(self, event_id: str) -> Recorded | None:
-        """The event with this id, if the log holds it."""
+    def lines_of(self, event_ids: Iterable[str]) -> dict[str, LogLine]:
+        """As `read_lines`, of the events with these ids; without those that the log does not hold."""
         ...
 
     def storage_faults(self) -> Iterator[str]:

@@ -60,7 +60,7 @@ class Publisher:
             RootUnavailable: its disk takes no playlist now.
 
         """
-        session = self._sessions.load(session_id)
+        session = self._sessions.known(session_id) if completed else self._sessions.load(session_id)
         root, newest = session.terms.media_root, completed or _newest(session)
         if newest and not has_shown(session) and self._showing(session) is None:
             # There is nothing but the line to write, so threads whose batches complete side by side share the flush.

@@ -8,7 +8,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -83,7 +83,7 @@ def opened_root(root: str) -> Iterator[int]:
         RootUnavailable: it cannot be opened now.
 
     """
-    held: int | None = getattr(_held, "roots", {}).get(root)
+    held = _worked_in(root)
     if held is not None:
         yield held
         return
@@ -91,15 +91,25 @@ def opened_root(root: str) -> Iterator[int]:
         yield descriptor
 
 
-@contextmanager
-def opened_anew(root: str) -> Iterator[int]:
-    """What is at the root's path now, open. Errors as `opened_root`."""
+def _worked_in(root: str) -> int | None:
+    """The root's directory, if this thread works in it."""
+    held: dict[str, int] = getattr(_held, "roots", {})
+    return held.get(root)
+
+
+def _open_root(root: str) -> int:
     check_path(root)
     with suspecting(root, "its directory cannot be opened"):
         try:
-            descriptor = os.open(root, _DIRECTORY)
+            return os.open(root, _DIRECTORY)
         except FileNotFoundError as error:
             raise RootSuspect(root, "it is missing; is the disk mounted?") from error
+
+
+@contextmanager
+def opened_anew(root: str) -> Iterator[int]:
+    """What is at the root's path now, open. Errors as `opened_root`."""
+    descriptor = _open_root(root)
     try:
         yield descriptor
     finally:
@@ -158,16 +168,19 @@ class ChannelDirectories:
 
     def __init__(self, root: str, channel: str) -> None:
         self.path, self._name = root, check_label("channel", channel)
-        self._stack = ExitStack()
+        self._opened: list[int] = []
         self._channel: int | None = None
         self._inner: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        self.root = self._stack.enter_context(opened_root(self.path))
+        """Errors as `opened_root`."""
+        held = _worked_in(self.path)
+        self.root = self._keep(_open_root(self.path)) if held is None else held
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        while self._opened:
+            os.close(self._opened.pop())
 
     def channel(self) -> int:
         """The channel's directory. Errors as `open_beneath`."""
@@ -209,17 +222,23 @@ class ChannelDirectories:
 
         """
         with _refusing(self.path, "channel", self._name):
-            _make(self.root, self._name)
-            self.channel()
+            try:
+                self.channel()
+            except FileNotFoundError:
+                _make(self.root, self._name)
+                self.channel()
 
     def make_rendition(self, name: str) -> None:
         """Make a rendition's directory in the channel's, as `make_channel` does."""
         with _refusing(self.path, "rendition", name):
-            _make(self.channel(), check_label("rendition", name))
-            self.rendition(name)
+            try:
+                self.rendition(name)
+            except FileNotFoundError:
+                _make(self.channel(), name)
+                self.rendition(name)
 
     def _keep(self, descriptor: int) -> int:
-        self._stack.callback(os.close, descriptor)
+        self._opened.append(descriptor)
         return descriptor
 
 

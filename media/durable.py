@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,6 +17,12 @@ _PASSING = {
     *(errno.EAGAIN, errno.EINTR),
 }
 """A disk without room or write-protected, a machine without descriptors, memory or locks, a call to be made again."""
+
+SETTLED_NS = 3 * 10**9
+"""Longer than the tick of any filesystem's clock; that of FAT has two seconds."""
+
+MOST_SETTLED = 100_000
+"""Directories of which it is remembered that they were flushed."""
 
 
 def errno_name(error: OSError) -> str:
@@ -69,6 +76,30 @@ def flush(descriptor: int, root: str, what: str) -> None:
         os.fsync(descriptor)
     except OSError as error:
         raise FlushFailed(root, f"{what} cannot be flushed to disk: {errno_name(error)}") from error
+
+
+class SettledDirectories:
+    """Flushes directories, unless nothing was added to one, or removed, since that was done by this process.
+
+    A directory's mtime tells, but not at once: its clock ticks every few milliseconds, and what comes within the tick
+    leaves it as it is. So a directory that changed less than `SETTLED_NS` ago is flushed each time.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], int] = {}
+
+    def flush(self, descriptor: int, root: str, what: str) -> None:
+        """`flush` an open directory, if need be. Errors as `flush`."""
+        status = os.fstat(descriptor)
+        directory, changed = (status.st_dev, status.st_ino), status.st_mtime_ns
+        if self._known.get(directory) == changed:
+            return
+        now = time.time_ns()
+        flush(descriptor, root, what)
+        if changed < now - SETTLED_NS:
+            if len(self._known) >= MOST_SETTLED:
+                self._known.clear()
+            self._known[directory] = changed
 
 
 def write_new(directory: int, name: str, content: bytes) -> None:
@@ -135,7 +166,14 @@ def read_regular(directory: int, name: str, limit: int) -> bytes | None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(limit + 1)
+        return read_at(descriptor, 0, limit + 1)
     finally:
         os.close(descriptor)
+
+
+def read_at(descriptor: int, start: int, most: int) -> bytes:
+    """Bytes of an open file, from one place on: as many as asked for, unless it ends before."""
+    content = os.pread(descriptor, most, start)
+    while 0 < len(content) < most and (more := os.pread(descriptor, most - len(content), start + len(content))):
+        content += more
+    return content

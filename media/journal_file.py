@@ -15,7 +15,7 @@ import msgspec
 from application.ports import BEGINNING, JournalLine, JournalPlace, Journals
 from domain.errors import RootSuspect
 from media.directories import opened_root
-from media.durable import flush, flush_new, open_to_read, suspecting, write_new
+from media.durable import flush, flush_new, open_to_read, read_at, suspecting, write_new
 
 JOURNAL_FILE = ".trailkeep-journal"
 _TEMPORARY = f"{JOURNAL_FILE}.new"
@@ -131,13 +131,11 @@ def _size(descriptor: int) -> int:
 def _content_after(descriptor: int, after: JournalPlace) -> tuple[JournalPlace, bytes]:
     """From where the journal is to be read, and its bytes from there on."""
     size, inode = _size(descriptor), os.fstat(descriptor).st_ino
-    beginning = os.pread(descriptor, _BEGINNING, 0)
+    beginning = read_at(descriptor, 0, _BEGINNING)
     same = after.inode == inode and after.beginning == beginning[: len(after.beginning)] != b""
     if not same or size < after.offset:
         after = JournalPlace(inode)
-    with os.fdopen(descriptor, "rb", closefd=False) as file:
-        file.seek(after.offset)
-        content = file.read()
+    content = read_at(descriptor, after.offset, size - after.offset)
     return msgspec.structs.replace(after, beginning=beginning), content
 
 

@@ -8,7 +8,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from domain.errors import Refused
 from media.directories import ChannelDirectories, opened_anew, working_in
@@ -29,7 +28,7 @@ def exclusive(root: str) -> Iterator[None]:
             with suspecting(root, "its directory cannot be locked"):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 # While we waited, another directory may have been mounted or moved to the path.
-                if os.path.samestat(os.fstat(descriptor), Path(root).stat()):
+                if os.path.samestat(os.fstat(descriptor), os.stat(root)):  # noqa: PTH116 asked for each batch
                     break
             stack.close()
         stack.callback(fcntl.flock, descriptor, fcntl.LOCK_UN)

@@ -1,6 +1,7 @@
 """The marker file of a media root: one line of JSON that says whose root it is (R17)."""
 
 import os
+from functools import lru_cache
 
 import msgspec
 
@@ -90,10 +91,16 @@ def _read(root: str, directory: int) -> Marker | None:
 
 
 def _understood(root: str, line: bytes) -> Marker:
+    marker = _marker(line)
+    if marker is None:
+        raise RootSuspect(root, f"its marker {MARKER_FILE} is not one line of JSON with a store_id and a root_id")
+    return marker
+
+
+@lru_cache(maxsize=64)
+def _marker(line: bytes) -> Marker | None:
     try:
         said = msgspec.json.decode(line, type=dict[str, str]) if len(line) <= _LONGEST else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
         said = {}
-    if said.keys() != {"store_id", "root_id"} or not all(said.values()):
-        raise RootSuspect(root, f"its marker {MARKER_FILE} is not one line of JSON with a store_id and a root_id")
-    return Marker(**said)
+    return Marker(**said) if said.keys() == {"store_id", "root_id"} and all(said.values()) else None

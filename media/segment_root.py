@@ -2,8 +2,9 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import lru_cache
 from pathlib import PurePath
 
 from application.ports import ChannelFiles, Comparison, Deletion, FoundFile, Marker, MediaFiles
@@ -14,11 +15,14 @@ from media import locks, marker_file, space
 from media.comparison import compare, identity
 from media.deletion import delete_each, removable, remove
 from media.directories import ChannelDirectories, open_beneath, split_file, staying
-from media.durable import errno_name, flush, is_passing, open_to_read, suspecting, unavailable
+from media.durable import SettledDirectories, errno_name, flush, is_passing, open_to_read, suspecting, unavailable
 
 
 class SegmentRoots(MediaFiles):
     """`MediaFiles` on directories of this machine."""
+
+    def __init__(self) -> None:
+        self._settled = SettledDirectories()
 
     def read_marker(self, root: str) -> Marker | None:
         """See `marker_file.read`."""
@@ -69,14 +73,9 @@ class SegmentRoots(MediaFiles):
             RootSuspect: it cannot be known, because a directory is not accessible or a link is in its place.
 
         """
-        places = [(file, *split_file(file)) for file in files]
-        found = {}
+        places = _places(files)
         with ChannelDirectories(root, channel) as directories:
-            for file, rendition, name in places:
-                with suspecting(root, f"{channel}/{file} cannot be looked at"), suppress(FileNotFoundError):
-                    status = os.stat(name, dir_fd=directories.rendition(rendition), follow_symlinks=False)
-                    found[file] = _found(file, status)
-        return found
+            return _find(directories, channel, places)
 
     def sync(self, root: str, channel: str, files: Sequence[str]) -> dict[str, FoundFile]:
         """Flush the files, then their directories from the innermost outwards; return what they are after that (R9).
@@ -89,17 +88,19 @@ class SegmentRoots(MediaFiles):
             RootSuspect: something could not be flushed, or a directory is not accessible.
 
         """
-        found = self.find(root, channel, files)
-        with ChannelDirectories(root, channel) as directories, suspecting(root, f"{channel} cannot be opened"):
-            for file, what in found.items():
-                if what.regular:
-                    rendition, name = split_file(file)
-                    found[file] = _flushed(root, directories.rendition(rendition), file, name)
-            for rendition in dict.fromkeys(split_file(file)[0] for file in found):
-                flush(directories.rendition(rendition), root, f"{channel}/{rendition}")
-            if found:
-                flush(directories.channel(), root, channel)
-                flush(directories.root, root, "its directory")
+        places = _places(files)
+        with ChannelDirectories(root, channel) as directories:
+            found = _find(directories, channel, places)
+            with suspecting(root, f"{channel} cannot be opened"):
+                for file, what in found.items():
+                    if what.regular:
+                        rendition, name = places[file]
+                        found[file] = _flushed(root, directories.rendition(rendition), file, name)
+                for rendition in dict.fromkeys(places[file][0] for file in found):
+                    flush(directories.rendition(rendition), root, f"{channel}/{rendition}")
+                if found:
+                    self._settled.flush(directories.channel(), root, channel)
+                    self._settled.flush(directories.root, root, "its directory")
         return found
 
     def compare(self, root: str, channel: str, files: Sequence[FileIdentity]) -> Comparison:
@@ -142,10 +143,11 @@ class SegmentRoots(MediaFiles):
             Invalid: it would lead out of the channel's directory.
 
         """
-        below = PurePath(file)
-        if below.is_absolute() or ".." in below.parts:
+        above = _channel_path(root, check_label("channel", channel))
+        parts = file.split("/")
+        if file.startswith("/") or ".." in parts:
             raise Invalid("file", file, "a path below the channel's directory")
-        return str(PurePath(root, check_label("channel", channel), below))
+        return str(PurePath(above, file)) if {"", "."} & set(parts) else f"{above}/{file}"
 
     def free_bytes(self, root: str) -> int:
         """See `space.free_bytes`."""
@@ -154,6 +156,24 @@ class SegmentRoots(MediaFiles):
     def try_writing(self, root: str, channel: str) -> None:
         """See `space.try_writing`."""
         space.try_writing(root, channel)
+
+
+@lru_cache(maxsize=1024)
+def _channel_path(root: str, channel: str) -> str:
+    return str(PurePath(root, channel))
+
+
+def _places(files: Sequence[str]) -> dict[str, tuple[str, str]]:
+    return {file: split_file(file) for file in files}
+
+
+def _find(directories: ChannelDirectories, channel: str, places: Mapping[str, tuple[str, str]]) -> dict[str, FoundFile]:
+    found = {}
+    for file, (rendition, name) in places.items():
+        with suspecting(directories.path, f"{channel}/{file} cannot be looked at"), suppress(FileNotFoundError):
+            status = os.stat(name, dir_fd=directories.rendition(rendition), follow_symlinks=False)
+            found[file] = _found(file, status)
+    return found
 
 
 def _found(file: str, status: os.stat_result) -> FoundFile:

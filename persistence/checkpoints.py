@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from application.ports import Agenda, AgendaItem, Seal, Seals
 from domain import merkle
 from domain.errors import LogDamaged, ReadModelsDamaged
-from persistence.engine import backend, driver_cursor, writing
+from persistence.engine import backend, fetched, writing
 from persistence.tables import agenda, checkpoints
 from persistence.tables import seal as seal_row
 
@@ -25,9 +25,8 @@ _ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
 
 def checkpoint_of(engine: Engine, projector: str) -> int:
     """The projector's checkpoint; 0 before its first. Each purge asks for it: so it is one statement of the driver."""
-    with driver_cursor(engine) as cursor:
-        row = cursor.execute(_CHECKPOINT.format(backend(engine).PARAMETER), (projector,)).fetchone()
-    return _position(projector, row[0] if row else 0)
+    rows = fetched(engine, _CHECKPOINT.format(backend(engine).PARAMETER), (projector,))
+    return _position(projector, rows[0][0] if rows else 0)
 
 
 def position_of(connection: Connection, projector: str) -> int:

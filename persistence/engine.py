@@ -1,7 +1,7 @@
 """From a database URL to an engine whose every connection is durable and whose every failure is an error of ours."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -18,6 +18,7 @@ __all__ = [
     "backend",
     "driver",
     "driver_cursor",
+    "fetched",
     "file_of",
     "open_engine",
     "own_connection",
@@ -142,6 +143,25 @@ def driver_cursor(engine: Engine) -> Iterator[Any]:
     except BaseException:
         connection.close()
         raise
+    _keep(engine, connection)
+
+
+def fetched(engine: Engine, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+    """All rows of one statement, as with `driver_cursor`."""
+    of = backend(engine)
+    connection = _unused(engine) or own_connection(engine)
+    try:
+        rows: list[Any] = connection.execute(sql, parameters).fetchall()
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, of.ERRORS):
+            raise_translated(engine, error)
+        raise
+    _keep(engine, connection)
+    return rows
+
+
+def _keep(engine: Engine, connection: Any) -> None:
     if len(_idle[engine]) < IDLE:
         _idle[engine].append(connection)
     else:

@@ -1,6 +1,6 @@
 """The event log in a database.
 
-It speaks plain SQL to the driver: `driver_cursor` tells why.
+It speaks plain SQL to the driver: `persistence.engine.driver_cursor` tells why.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from domain.ids import is_id
 from domain.merkle import leaf_hash
 from persistence import codec, lines
 from persistence.codec import Written
-from persistence.engine import backend, driver_cursor
+from persistence.engine import backend, fetched
 from persistence.leases import SqlLeases
 from persistence.storage import checks_of, writer_of
 from persistence.writer import Append, Row
@@ -40,6 +40,8 @@ _READ_LINES = """
     WHERE position > ? ORDER BY position LIMIT ?"""
 _LINES_AT = """
     SELECT position, line, leaf_hash, event_id, session_id, version FROM events WHERE position IN ({})"""
+_LINES_OF = """
+    SELECT position, line, leaf_hash, event_id, session_id, version FROM events WHERE event_id IN ({})"""
 
 
 class SqlEventLog(EventLog):
@@ -136,13 +138,7 @@ class SqlEventLog(EventLog):
 
     def lines_at(self, positions: Iterable[int]) -> dict[int, LogLine]:
         """See `EventLog.lines_at`."""
-        found: dict[int, LogLine] = {}
-        wanted = sorted(positions)
-        for start in range(0, len(wanted), PAGE):
-            some = wanted[start : start + PAGE]
-            marks = ",".join("?" * len(some))
-            found |= {row[0]: lines.stored(*row) for row in self._rows(_LINES_AT.format(marks), *some)}
-        return found
+        return {row[0]: lines.stored(*row) for row in self._rows_in(_LINES_AT, sorted(positions))}
 
     def examine(self, line: LogLine) -> Recorded:
         """See `EventLog.examine`."""
@@ -159,10 +155,10 @@ class SqlEventLog(EventLog):
             raise LogDamaged(None, f"the head of the log is {head!r}, which is no position")
         return head
 
-    def find(self, event_id: str) -> Recorded | None:
-        """See `EventLog.find`."""
-        rows = self._rows(_FIND, codec.id_bytes(event_id)) if is_id(event_id) else ()
-        return codec.verified(*rows[0]) if rows else None
+    def lines_of(self, event_ids: Iterable[str]) -> dict[str, LogLine]:
+        """See `EventLog.lines_of`."""
+        wanted = {codec.id_bytes(event_id): event_id for event_id in event_ids if is_id(event_id)}
+        return {wanted[row[3]]: lines.stored(*row) for row in self._rows_in(_LINES_OF, list(wanted))}
 
     def storage_faults(self) -> Iterator[str]:
         """See `EventLog.storage_faults`."""
@@ -210,10 +206,14 @@ class SqlEventLog(EventLog):
             last = row[0]
             yield row
 
+    def _rows_in(self, sql: str, wanted: Sequence[object]) -> Iterator[Any]:
+        """The rows of a statement with a list of any length."""
+        for start in range(0, len(wanted), PAGE):
+            some = wanted[start : start + PAGE]
+            yield from self._rows(sql.format(",".join("?" * len(some))), *some)
+
     def _rows(self, sql: str, *parameters: object) -> list[Any]:
-        with driver_cursor(self._engine) as cursor:
-            rows: list[Any] = cursor.execute(sql.replace("?", self._parameter), parameters).fetchall()
-        return rows
+        return fetched(self._engine, sql.replace("?", self._parameter), parameters)
 
     def _one(self, sql: str) -> Any:
         rows = self._rows(sql)

@@ -109,11 +109,10 @@ class MemoryEventLog(ports.EventLog):
         with self._lock:
             return len(self._lines)
 
-    def find(self, event_id: str) -> Recorded | None:
-        """See `EventLog.find`."""
+    def lines_of(self, event_ids: Iterable[str]) -> dict[str, LogLine]:
+        """See `EventLog.lines_of`."""
         with self._lock:
-            line = self._ids.get(event_id)
-        return self.examine(line) if line else None
+            return {event_id: self._ids[event_id] for event_id in event_ids if event_id in self._ids}
 
     def storage_faults(self) -> Iterator[str]:
         """See `EventLog.storage_faults`."""

@@ -12,7 +12,7 @@ from domain.ids import is_id
 from domain.merkle import leaf_hash
 from domain.session import Session
 from persistence import codec
-from persistence.engine import backend, driver_cursor, writing
+from persistence.engine import backend, fetched, writing
 from persistence.tables import events
 from persistence.tables import snapshots as kept
 
@@ -35,8 +35,7 @@ class SqlSnapshots(Snapshots):
         """See `Snapshots.load`."""
         if not is_id(session_id):
             return None
-        with driver_cursor(self._engine) as cursor:
-            row = cursor.execute(self._load, (codec.id_bytes(session_id), code())).fetchone()
+        row = next(iter(fetched(self._engine, self._load, (codec.id_bytes(session_id), code()))), None)
         if row is None:
             return None
         state, state_hash, last_hash, version, line = row

@@ -21,6 +21,7 @@ from domain.events import (
     PurgeFailed,
     PurgeIssued,
     PurgeRefused,
+    Recorded,
     RemainingFile,
     RootSuspected,
     RootTrusted,
@@ -51,6 +52,12 @@ def an_event(event: Event | None = None, *, of: int = 1, version: int = 1, **fie
 
 def some_events(count: int, *, of: int = 1, after: int = 0) -> list[Envelope]:
     return [an_event(of=of, version=version) for version in range(after + 1, after + count + 1)]
+
+
+def found(log: EventLog, event_id: str) -> Recorded | None:
+    """The event with this id, if the log holds it."""
+    line = log.lines_of([event_id]).get(event_id)
+    return log.examine(line) if line else None
 
 
 def fill(log: EventLog, count: int, *, of: int = 1, each: int = 1) -> None:

@@ -18,6 +18,7 @@ from tests.contract.log_events import (
     a_whole_life,
     an_event,
     fill,
+    found,
     session,
     some_events,
     the_life_of,
@@ -43,7 +44,7 @@ def test_an_appended_event_is_read_back_as_it_was(log: EventLog) -> None:
     assert recorded == Recorded(1, an_event())
     assert log.read() == [recorded]
     assert list(log.read_session(session(1))) == [recorded]
-    assert log.find(an_event().event_id) == recorded
+    assert found(log, an_event().event_id) == recorded
 
 
 def test_nothing_appended_is_nothing_recorded(log: EventLog, told: list[str]) -> None:
@@ -58,7 +59,7 @@ def test_an_empty_log_has_nothing(log: EventLog) -> None:
     assert log.read() == []
     assert log.read_lines() == []
     assert list(log.read_session(session(1))) == []
-    assert log.find(an_id(5)) is None
+    assert found(log, an_id(5)) is None
 
 
 @pytest.mark.rule("R15")
@@ -102,7 +103,7 @@ def test_an_append_on_another_version_than_the_session_has_is_a_conflict(log: Ev
         log.append([late], expected_version=expected)
     assert (caught.value.session_id, caught.value.expected_version) == (session(1), expected)
     assert log.head() == 2
-    assert log.find(an_id(5)) is None
+    assert found(log, an_id(5)) is None
 
 
 def test_after_a_conflict_the_same_log_goes_on(log: EventLog) -> None:
@@ -227,7 +228,7 @@ def test_r20_a_session_id_that_is_no_uuid_is_refused(log: EventLog) -> None:
 
 def test_no_event_is_found_under_what_is_no_id(log: EventLog) -> None:
     fill(log, 1)
-    assert log.find("news") is None
+    assert found(log, "news") is None
     assert list(log.read_session("news")) == []
 
 
@@ -272,6 +273,15 @@ def test_lines_are_found_by_position_in_any_number(log: EventLog) -> None:
     assert log.lines_at(wanted) == {position: every[position] for position in wanted}
     assert log.lines_at(range(1201)) == every
     assert log.lines_at((0, -1, 1201, 2**62)) == log.lines_at(()) == {}
+
+
+def test_lines_are_found_by_id_in_any_number(log: EventLog) -> None:
+    fill(log, 1200, each=100)
+    every = {line.event_id: line for line in log.read_lines(limit=1200)}
+    wanted = list(every)[700::-300]
+    assert log.lines_of(wanted) == {event_id: every[event_id] for event_id in wanted}
+    assert log.lines_of([an_id(5), *every, "news"]) == every
+    assert log.lines_of([an_id(5)]) == log.lines_of(()) == {}
 
 
 def test_a_session_is_read_after_a_version(log: EventLog) -> None:
@@ -360,7 +370,7 @@ def test_text_that_is_not_unicode_is_recorded_with_escapes_and_reads_the_same_ev
 def test_an_event_of_a_megabyte_is_one_event(log: EventLog) -> None:
     event = an_event(a_failure(stderr_tail="x" * 2**20))
     log.append([event], expected_version=0)
-    assert log.find(event.event_id) == Recorded(1, event)
+    assert found(log, event.event_id) == Recorded(1, event)
 
 
 # the store

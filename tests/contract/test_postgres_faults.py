@@ -13,7 +13,7 @@ from persistence.event_log import SqlEventLog
 from persistence.memory import MemorySeals
 from persistence.postgres_guards import BODIES, TRIGGERS
 from persistence.read_models import SqlReadModels
-from tests.contract.log_events import an_event, fill, session
+from tests.contract.log_events import an_event, fill, found, session
 from tests.contract.postgres_rows import query, tamper
 from tests.contract.stores import log_at
 from tests.contract.test_projector_stores import a_record
@@ -106,7 +106,7 @@ def test_r15_an_altered_line_is_damage_to_every_reader(
     for read in (
         log.read,
         lambda: list(log.read_session(session(1))),
-        lambda: log.find(an_event(version=3).event_id),
+        lambda: found(log, an_event(version=3).event_id),
         lambda: [log.examine(line) for line in log.read_lines()],
     ):
         with pytest.raises(LogDamaged) as caught:

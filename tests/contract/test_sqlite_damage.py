@@ -12,7 +12,7 @@ from domain.events import Recorded
 from domain.merkle import leaf_hash
 from persistence.event_log import SqlEventLog
 from persistence.memory import MemorySeals
-from tests.contract.log_events import an_event, fill, session
+from tests.contract.log_events import an_event, fill, found, session
 from tests.contract.stores import a_log, sql, tamper
 
 GARBAGE = b"\xff not json"
@@ -42,7 +42,7 @@ def one_session(log: SqlEventLog) -> list[Recorded]:
 
 
 def the_event(log: SqlEventLog) -> object:
-    return log.find(an_event(version=3).event_id)
+    return found(log, an_event(version=3).event_id)
 
 
 def every_line(log: SqlEventLog) -> object:

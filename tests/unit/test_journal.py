@@ -93,12 +93,12 @@ class TestWriting:
         channel.open()
         channel.generate()
         [line] = lines(channel.root)
-        completed = channel.app.log.find(line.event_id)
-        assert completed is not None
+        stored = channel.app.log.lines_of([line.event_id])[line.event_id]
+        completed = channel.app.log.examine(stored)
         assert isinstance(completed.event, BatchCompleted)
         assert line == JournalLine(
             position=completed.position,
-            leaf_hash=channel.app.log.lines_at([completed.position])[completed.position].leaf_hash.hex(),
+            leaf_hash=stored.leaf_hash.hex(),
             event_id=completed.envelope.event_id,
             store_id=STORE_ID,
             session_id=channel.id,
