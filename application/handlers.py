@@ -6,7 +6,6 @@ from itertools import chain, repeat
 from typing import NamedTuple
 
 import msgspec
-import structlog
 
 from application.claims import Claims
 from application.ports import Clock, Draft, EventLog, Fence, IdSource
@@ -19,8 +18,6 @@ from domain.events import SCHEMA, Envelope, Event, Recorded
 from domain.session import Session
 
 ATTEMPTS = 50
-
-log = structlog.get_logger("trailkeep.log")
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -156,9 +153,6 @@ class Handler:
     def _noted(self, recorded: tuple[Recorded, ...]) -> tuple[Recorded, ...]:
         self._seen.note(*recorded)
         self._sessions.heard(recorded)
-        for one in recorded:
-            session_id, name = one.envelope.session_id, type(one.event).__name__
-            log.debug("recorded", position=one.position, type=name, session=session_id)
         return recorded
 
     def _envelopes(self, stream_id: str, decision: Decision, cause: Cause) -> tuple[Envelope, ...]:

@@ -80,7 +80,7 @@ class Losses:
                     order = RecordLoss(batch=batch, files=absent, reason=reason)
                     recorded += self._handler.execute(session.session_id, order, cause)
                 # The first session stands for all: what is written is of the newest that has something to show.
-                recorded += self._publisher.publish_held(before[0].session_id)
+                recorded += self._publisher.publish_held(root, [self._sessions.load(before[0].session_id)])
         return recorded
 
     def _lost(self, sessions: Iterable[Session]) -> Iterator[tuple[Session, int, tuple[str, ...]]]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from application.playlist_content import has_shown, media_playlist, publication_of
 from application.ports import MediaFiles, PlaylistDifference, Playlists
-from application.publisher import has_shown, media_playlist, publication_of
 from domain.decisions import decide
 from domain.events import PlaylistPublished
 from domain.segments import relative_file

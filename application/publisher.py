@@ -5,21 +5,18 @@ It lists only segments of completed batches whose purge is not authorised, and n
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from application.handlers import Cause, Handler
 from application.journal import IntentJournal
-from application.ports import Clock, MediaFiles, MediaPlaylist, Playlists, PlaylistSegment
+from application.playlist_content import has_shown, media_playlist, playlist_of, publication_of
+from application.ports import Clock, MediaFiles, MediaPlaylist, Playlists
 from application.roots import Roots
 from application.sessions import Sessions
 from application.together import Together
-from domain.batch import Batch
-from domain.commands import RecordPlaylist
 from domain.errors import EventsLost, LogDamaged, RootFull, RootSuspect, RootUnavailable
-from domain.events import MediaRoot, Recorded, SegmentFile
-from domain.lifecycle import BatchState
+from domain.events import MediaRoot, Recorded
 from domain.segments import media_sequence, relative_file
 from domain.session import Session
 
@@ -69,24 +66,35 @@ class Publisher:
             return ()
         with self._files.exclusive(root.path):
             self._roots.require(root)  # what is missing below it is made
-            return self._publish(session_id, completed)
+            return self._publish(self._sessions.load(session_id), completed)
 
-    def publish_held(self, session_id: str) -> tuple[Recorded, ...]:
-        """`publish` for a purge of the session, which holds the root already.
+    def publish_held(self, root: MediaRoot, sessions: Sequence[Session]) -> tuple[Recorded, ...]:
+        """`publish` for purges of these sessions, by who holds the root already and has just loaded them.
 
         Where the disk takes no playlist now, those that are there may stay if they list nothing that the session's
         authorised purges take (R8): the purge may be what makes room.
         """
+        journaled, recorded = self._write_newest(root, sessions), list[Recorded]()
+        for session in sessions:
+            try:
+                recorded += self._publish(session, journaled=journaled)
+            except RootSuspect:
+                raise
+            except RootUnavailable:
+                with self._roots.flushing(session.terms.media_root):
+                    if self._lists_what_goes(session):
+                        raise
+        return tuple(recorded)
+
+    def _write_newest(self, root: MediaRoot, sessions: Sequence[Session]) -> bool:
+        """Write the lines of the sessions' newest batches; whether they are all there."""
         try:
-            return self._publish(session_id)
+            self._journal.write(root, *filter(None, map(_newest, sessions)))
         except RootSuspect:
             raise
         except RootUnavailable:
-            session = self._sessions.load(session_id)
-            with self._roots.flushing(session.terms.media_root):
-                if self._lists_what_goes(session):
-                    raise
-            return ()
+            return False
+        return True
 
     def _write_lines(self, root: MediaRoot, event_ids: Sequence[str]) -> Sequence[None]:
         with self._files.exclusive(root.path):
@@ -103,10 +111,12 @@ class Publisher:
             for name in self._playlists.listed(terms.media_root.path, terms.channel, rendition) or ()
         )
 
-    def _publish(self, session_id: str, completed: str | None = None) -> tuple[Recorded, ...]:
+    def _publish(
+        self, asked: Session, completed: str | None = None, *, journaled: bool = False
+    ) -> tuple[Recorded, ...]:
         """The root's journal tells of the newest batch before a playlist does."""
-        asked = self._sessions.load(session_id)
-        if newest := completed or _newest(asked):
+        newest = completed or _newest(asked)
+        if newest and not journaled:
             self._journal.write(asked.terms.media_root, newest)
         session = self._showing(asked)
         if session is None:
@@ -141,7 +151,7 @@ class Publisher:
                 for rendition in earlier.terms.renditions:
                     if rendition not in {*terms.renditions, *retired}:
                         retired[rendition] = replace(
-                            _playlist(earlier, rendition, ()),
+                            playlist_of(earlier, rendition, ()),
                             media_sequence=media_sequence(terms.naming, 0),
                             discontinuity_sequence=terms.discontinuities,
                         )
@@ -155,93 +165,3 @@ def _newest(session: Session) -> str | None:
 def same_root(one: MediaRoot, other: MediaRoot) -> bool:
     """Whether two sessions write to one place; their root may have moved to another filesystem in between."""
     return (one.path, one.root_id) == (other.path, other.root_id)
-
-
-def has_shown(session: Session) -> bool:
-    """Whether the session has playlists."""
-    return bool(session.terms.playlist_window and session.completed)
-
-
-class _Listed(NamedTuple):
-    """A segment that a playlist shows, and how far into its batch it begins."""
-
-    batch: Batch
-    file: SegmentFile
-    offset_ms: int
-
-
-def _listed(session: Session, rendition: str) -> list[_Listed]:
-    """The rendition's segments that a playlist shows: the newest ones without a gap, `playlist_window` at most."""
-    batches: list[Batch] = []
-    while (batch := session.batches.get(session.next_batch - 1 - len(batches))) and (
-        batch.state is BatchState.COMPLETED
-    ):
-        batches.append(batch)
-    found: list[_Listed] = []
-    for batch in reversed(batches):
-        offset_ms, number = 0, batch.number * session.terms.batch_size
-        for file in batch.files:
-            if file.rendition != rendition:
-                continue
-            offset_ms += (file.number - number) * session.terms.segment_ms  # the length of what was lost, about
-            if found and found[-1].file.number != file.number - 1:
-                found = []  # a playlist has no holes: it begins behind the newest one
-            found.append(_Listed(batch, file, offset_ms))
-            offset_ms, number = offset_ms + file.duration_ms, file.number + 1
-    earliest = session.next_batch * session.terms.batch_size - session.terms.playlist_window
-    return [one for one in found if one.file.number >= earliest]
-
-
-def media_playlist(session: Session, rendition: str) -> MediaPlaylist:
-    """The media playlist of a rendition as the session's state wants it (RFC 8216 sections 4.3.3 and 6.2.2)."""
-    return _playlist(session, rendition, _listed(session, rendition))
-
-
-def publication_of(session: Session) -> RecordPlaylist | None:
-    """What is to be recorded of the session's playlists once they are written; None if they list nothing.
-
-    Their bounds are those of all renditions together: where files were lost, one may list more than another.
-    """
-    listed = [found for rendition in session.terms.renditions if (found := _listed(session, rendition))]
-    if not listed:
-        return None
-    return RecordPlaylist(
-        first_segment=min(one[0].file.number for one in listed),
-        last_segment=max(one[-1].file.number for one in listed),
-        duration_ms=max(sum(segment.file.duration_ms for segment in one) for one in listed),
-    )
-
-
-def _playlist(session: Session, rendition: str, listed: Sequence[_Listed]) -> MediaPlaylist:
-    terms = session.terms
-    first = listed[0].file.number if listed else session.next_batch * terms.batch_size
-    return MediaPlaylist(
-        rendition=rendition,
-        target_duration_ms=max([terms.segment_ms, *(one.file.duration_ms for one in listed)]),
-        media_sequence=media_sequence(terms.naming, first),
-        discontinuity_sequence=_discontinuity_sequence(session, listed),
-        segments=tuple(
-            PlaylistSegment(
-                name=file.name,
-                duration_ms=file.duration_ms,
-                program_at=batch.program_at + offset_ms * 1000,
-                discontinuity=batch.discontinuity and offset_ms == 0,
-            )
-            for batch, file, offset_ms in listed
-        ),
-        bandwidth=_bandwidth([one.file for one in listed]),
-        next_sequence=media_sequence(terms.naming, session.next_batch * terms.batch_size),
-    )
-
-
-def _discontinuity_sequence(session: Session, listed: Sequence[_Listed]) -> int:
-    """How many discontinuities have left the playlist (RFC 8216 section 4.3.3.3)."""
-    if not listed:
-        return session.discontinuities
-    first = listed[0]
-    return first.batch.discontinuities + (first.batch.discontinuity and first.offset_ms > 0)
-
-
-def _bandwidth(files: Sequence[SegmentFile]) -> int:
-    """Peak segment bit rate, bits per second (RFC 8216 section 4.3.4.2)."""
-    return max((-(-file.size * 8000 // file.duration_ms) for file in files), default=1)

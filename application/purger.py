@@ -117,8 +117,7 @@ class Purger:
             if not going:
                 return ()
             self._roots.require(root)
-            for one in going:
-                self._publisher.publish_held(one.session.session_id)
+            self._publisher.publish_held(root, [one.session for one in going])
             with self._journal.intent(root, *(one.purge.event_id for one in going)), self._roots.flushing(root):
                 deletions = self._files.delete_each(root.path, [(_channel(one), one.purge.files) for one in going])
             return self._record(going, deletions)

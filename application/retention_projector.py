@@ -5,7 +5,7 @@ done; so a crash at any moment costs a repetition, never a deletion.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 import structlog
@@ -79,17 +79,19 @@ class RetentionProjector:
     def catch_up(self) -> None:
         """Bring the agenda up to the head of the log."""
         checkpoint = self._agenda.checkpoint()
-        touched: set[str] = set()
+        touched: dict[str, int] = {}
         while page := self._log.read(after=checkpoint, limit=PAGE):
             checkpoint = page[-1].position
             self._seen.note(page[-1])
-            touched.update(one.envelope.session_id for one in page if not isinstance(one.event, OF_ROOTS))
+            for session_id, events in _by_session(page).items():
+                self._sessions.heard(events)
+                touched[session_id] = events[-1].envelope.version
             # Far behind, a session is looked at once for many pages: its state is the newest in any case.
             if len(page) < PAGE or len(touched) >= AT_ONCE:
-                self._agenda.replace(self._items(touched), checkpoint=checkpoint)
+                self._replace(touched, checkpoint)
                 touched.clear()
         if touched:
-            self._agenda.replace(self._items(touched), checkpoint=checkpoint)
+            self._replace(touched, checkpoint)
 
     def run_once(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> Round:
         """Catch up and act until nothing more is due now; ``progress`` hears at which of how many batches it is."""
@@ -126,17 +128,21 @@ class RetentionProjector:
         self._started_at = started_at
         checkpoint = self._agenda.checkpoint()
         if waiting := {item.session_id for item in self._agenda.due(EVER)}:
-            self._agenda.replace(self._items(waiting), checkpoint=checkpoint)
+            self._agenda.replace(self._items(map(self._sessions.load, waiting)), checkpoint=checkpoint)
 
-    def _items(self, session_ids: Iterable[str]) -> dict[str, list[AgendaItem]]:
+    def _replace(self, touched: Mapping[str, int], checkpoint: int) -> None:
+        """Make the items of these sessions, as they are at these versions or later."""
+        sessions = (self._sessions.known(session_id, version) for session_id, version in touched.items())
+        self._agenda.replace(self._items(sessions), checkpoint=checkpoint)
+
+    def _items(self, sessions: Iterable[Session]) -> dict[str, list[AgendaItem]]:
         items: dict[str, list[AgendaItem]] = {}
         now = Moment(self._clock.now(), self._clock.uptime())
-        for session_id in session_ids:
-            session = self._sessions.load(session_id)
+        for session in sessions:
             if session.opened is None:
-                items[session_id] = []  # the log knows no such session
+                items[session.session_id] = []  # the log knows no such session
                 continue
-            items[session_id] = agenda_of(session, self._sessions.successor(session), now)
+            items[session.session_id] = agenda_of(session, self._sessions.successor(session), now)
             for earlier in self._sessions.earlier(session):
                 items[earlier.session_id] = agenda_of(earlier, self._sessions.successor(earlier), now)
         return items
@@ -212,7 +218,7 @@ class RetentionProjector:
 
     def _correct(self, session_id: str) -> None:
         """Make a session's items again from the log; the checkpoint stays."""
-        self._agenda.replace(self._items([session_id]), checkpoint=self._agenda.checkpoint())
+        self._agenda.replace(self._items([self._sessions.load(session_id)]), checkpoint=self._agenda.checkpoint())
 
     def _say(self, paused: dict[str, str], all_seen: bool) -> None:
         for root in paused.keys() - self._paused.keys():
@@ -223,6 +229,15 @@ class RetentionProjector:
         for root in self._paused.keys() - paused.keys():
             log.info("purging goes on for this media root", root=root)
         self._paused = paused
+
+
+def _by_session(page: Iterable[Recorded]) -> dict[str, list[Recorded]]:
+    """The events of sessions, each session's in order."""
+    found: dict[str, list[Recorded]] = {}
+    for one in page:
+        if not isinstance(one.event, OF_ROOTS):
+            found.setdefault(one.envelope.session_id, []).append(one)
+    return found
 
 
 def agenda_of(session: Session, successor: Successor, now: Moment) -> list[AgendaItem]:

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from application.folding import fold, fold_in
 from application.ports import EventLog, IdSource, Snapshots
 from domain.commands import Successor
-from domain.errors import LogDamaged, NotFound, StoreUnavailable
+from domain.errors import NotFound, StoreUnavailable
 from domain.events import Recorded, SessionOpened
 from domain.ids import is_id
 from domain.lifecycle import SessionState
-from domain.session import Folding, Session, evolve
-from domain.soundness import unsound
+from domain.session import Folding, Session
 
 SNAPSHOT_EVERY = 1000
 """Events of a session after which its state is kept again; no load replays many more."""
@@ -239,35 +239,3 @@ def successor_of(later: Iterable[Session]) -> Successor:
             newest=last or found.newest,
         )
     return found
-
-
-def fold(session: Session, recorded: Recorded) -> Session:
-    """`evolve`, for events that come from a disk.
-
-    Raises:
-        LogDamaged: the event does not follow from those before it, or no decision can have led to it.
-
-    """
-    fault = unsound(session, recorded)
-    try:
-        after = evolve(session, recorded)
-    except (LookupError, AssertionError) as error:
-        raise _does_not_follow(recorded) from error
-    if fault:
-        raise LogDamaged(recorded.position, fault)
-    return after
-
-
-def fold_in(folding: Folding, recorded: Recorded) -> None:
-    """As `fold`, in place; what does not follow changes nothing."""
-    if unsound(folding.draft, recorded):
-        fold(folding.session(), recorded)
-    try:
-        folding.add(recorded)
-    except (LookupError, AssertionError) as error:
-        raise _does_not_follow(recorded) from error
-
-
-def _does_not_follow(recorded: Recorded) -> LogDamaged:
-    name = type(recorded.event).__name__
-    return LogDamaged(recorded.position, f"{name} does not follow from the session's events before it")

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from application.folding import fold_in
 from application.log_check import beyond_the_head, missing, other_root
 from application.ports import EventLog, LogLine, OtherLine, Seal, Seals, Share, Snapshots
-from application.sessions import fold_in
 from domain import merkle
 from domain.errors import LogDamaged
 from domain.events import OF_ROOTS, FileIdentity, PurgeFailed, Recorded, SegmentsPurged

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from application.playlist_content import media_playlist
 from application.ports import Marker
-from application.publisher import media_playlist
 from benchmarks.histories import an_envelope
 from domain.events import (
     BatchCompleted,

@@ -7,6 +7,7 @@ due, so what is measured begins after them. This process only looks: once a seco
 of the others.
 """
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -119,7 +120,8 @@ def _batch(app: App, session_id: str, directory: Path, batch: int) -> None:
 
 
 def _quiet() -> None:
-    """As the command line is."""
+    """As the command line is, which does not look for garbage among what was imported either (`entrypoints.start`)."""
+    gc.freeze()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
 
 

@@ -9,13 +9,12 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Self
 
 from domain.errors import Invalid, Refused, RootSuspect
 from domain.root import check_path
 from domain.segments import check_below, check_label
-from media.durable import errno_name, flush, is_passing, suspecting, unavailable
+from media.durable import errno_name, is_passing, suspecting, unavailable
 
 LONGEST = 255
 """Bytes of one name (NAME_MAX)."""
@@ -136,26 +135,6 @@ def staying(root: str) -> Iterator[None]:
     """`working_in` what is at the root's path now. Errors as `opened_root`."""
     with opened_anew(root) as descriptor, working_in(root, descriptor):
         yield
-
-
-def make_root(root: str) -> None:
-    """Make the root's directory, and those above it, durably where they are missing.
-
-    Raises:
-        Invalid: the path is not absolute.
-        RootUnavailable: it cannot be made.
-
-    """
-    check_path(root)
-    missing, path = [], Path(root)
-    with suspecting(root, "its directory cannot be made"):
-        while not path.exists() and not path.is_symlink():
-            missing.append(path)
-            path = path.parent
-        for path in reversed(missing):
-            path.mkdir(exist_ok=True)
-            with opened_root(str(path.parent)) as parent:
-                flush(parent, root, str(path.parent))
 
 
 def _is_name(name: str) -> bool:

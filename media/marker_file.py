@@ -2,13 +2,15 @@
 
 import os
 from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 
 from application.ports import Marker
 from domain.errors import RootSuspect
+from domain.root import check_path
 from media import locks
-from media.directories import make_root, opened_root
+from media.directories import opened_root
 from media.durable import flush, read_regular, suspecting, write_new
 
 MARKER_FILE = ".trailkeep-root"
@@ -25,6 +27,26 @@ def read(root: str) -> Marker | None:
     """
     with opened_root(root) as directory:
         return _read(root, directory)
+
+
+def make_root(root: str) -> None:
+    """Make the root's directory, and those above it, durably where they are missing.
+
+    Raises:
+        Invalid: the path is not absolute.
+        RootUnavailable: it cannot be made.
+
+    """
+    check_path(root)
+    missing, path = [], Path(root)
+    with suspecting(root, "its directory cannot be made"):
+        while not path.exists() and not path.is_symlink():
+            missing.append(path)
+            path = path.parent
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+            with opened_root(str(path.parent)) as parent:
+                flush(parent, root, str(path.parent))
 
 
 def adopt(root: str, marker: Marker) -> Marker:

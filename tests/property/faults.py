@@ -41,6 +41,7 @@ class FailingRoots(SegmentRoots):
     """Real media roots; files whose absolute path is ``denied`` cannot be deleted."""
 
     def __init__(self, points: Points, denied: set[str]) -> None:
+        super().__init__()
         self._points, self._denied = points, denied
 
     def sync(self, root: str, channel: str, files: Sequence[str]) -> dict[str, FoundFile]:

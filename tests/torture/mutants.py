@@ -200,8 +200,8 @@ MUTANTS = (
     Mutant(
         "listed files go",
         "application/purger.py",
-        "                self._publisher.publish_held(one.session.session_id)\n",
-        "                pass\n",
+        "            self._publisher.publish_held(root, [one.session for one in going])\n",
+        "",
         ("histories", "kills"),
     ),
     Mutant(

@@ -42,6 +42,7 @@ class Unflushed(SegmentRoots):
     """Real media roots, of which one kind of flush fails; all the others succeed."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.fails = ""
 
     def fail(self, call: str, root: str) -> None:

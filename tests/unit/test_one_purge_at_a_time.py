@@ -19,6 +19,7 @@ class OvertakenRoots(SegmentRoots):
     """The real files below a root; whoever wants to hold it waits until another process has done something."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.meanwhile: Callable[[], object] = tuple
 
     def exclusive(self, root: str) -> AbstractContextManager[None]:

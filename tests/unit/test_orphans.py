@@ -23,6 +23,7 @@ class Meddled(SegmentRoots):
     """Real media roots in which something happens when orphans are looked at, or when they are deleted."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.after_look: Callable[[], object] = lambda: None
         self.before_removal: Callable[[], object] = lambda: None
         self.after_removal: Callable[[], object] = lambda: None

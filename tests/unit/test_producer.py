@@ -330,6 +330,7 @@ class CrampedRoots(SegmentRoots):
     """A disk whose free space is what the test says."""
 
     def __init__(self, free: int) -> None:
+        super().__init__()
         self.free = free
 
     def free_bytes(self, root: str) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from application.generation import nominal
-from application.publisher import media_playlist
+from application.playlist_content import media_playlist
 from domain.events import Availability, Disposition, Naming, PlaylistPublished, Policy, Source, Uptime
 from tests.builders import (
     CAMERA,

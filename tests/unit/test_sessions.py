@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from application.sessions import Sessions, fold
+from application.folding import fold
+from application.sessions import Sessions
 from domain.batch import Moment
 from domain.commands import Successor
 from domain.errors import LogDamaged, NotFound
