@@ -1,11 +1,14 @@
 """What reaches the disk, and in which order, as the kernel is asked for it; what an error or a crash there means."""
 
+import os
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from application.ports import Deletion
+from domain.errors import FlushFailed
 from domain.events import FileIdentity
 from media.segment_root import SegmentRoots
 from tests.integration.media_tree import CHANNEL, a_batch, names, started, steps, traced
@@ -220,3 +223,83 @@ def test_a_file_or_directory_that_cannot_be_flushed_makes_the_root_suspect(root:
     _, calls, said = traced(SYNC, *arguments, log=root.with_name("calls"), calls="fsync", inject=inject)
     assert f"is suspect: {what} cannot be flushed to disk: EIO" in said
     assert len(steps(calls, root)) == when
+
+
+class TestDirectoriesThatNobodyChanged:
+    """Those above a rendition's are flushed by a process once, and again when something came into them or went."""
+
+    @pytest.fixture
+    def flushed(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
+        """The directories that were flushed, relative to the root, since the list was emptied."""
+        paths: list[str] = []
+
+        def noting(descriptor: int, *_: object) -> None:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            if path.is_dir():
+                paths.append(str(path.relative_to(root)))
+
+        monkeypatch.setattr("media.durable.flush", noting)
+        monkeypatch.setattr("media.segment_root.flush", noting)
+        return paths
+
+    @pytest.fixture
+    def files(self, root: Path, flushed: list[str]) -> SegmentRoots:
+        """Directories that came to be long ago, and were flushed by this process."""
+        files = SegmentRoots()
+        a_batch(root, size=3, rendition="v1")
+        age(root, root / CHANNEL)
+        files.sync(str(root), CHANNEL, ["v1/v1_segment_000.ts"])
+        assert flushed == [f"{CHANNEL}/v1", CHANNEL, "."]
+        flushed.clear()
+        return files
+
+    def test_they_are_not_flushed_again(self, root: Path, files: SegmentRoots, flushed: list[str]) -> None:
+        files.sync(str(root), CHANNEL, ["v1/v1_segment_001.ts"])
+        assert flushed == [f"{CHANNEL}/v1"]
+
+    def test_another_process_flushes_them(self, root: Path, files: SegmentRoots, flushed: list[str]) -> None:
+        SegmentRoots().sync(str(root), CHANNEL, ["v1/v1_segment_001.ts"])
+        assert flushed == [f"{CHANNEL}/v1", CHANNEL, "."]
+
+    def test_one_with_something_new_is_flushed_each_time_while_it_is_young(
+        self, root: Path, files: SegmentRoots, flushed: list[str]
+    ) -> None:
+        """The clock of a directory's mtime stands still within its tick."""
+        a_batch(root, size=1, rendition="v2")
+        for _ in range(2):
+            files.sync(str(root), CHANNEL, ["v2/v2_segment_000.ts"])
+        assert flushed == [f"{CHANNEL}/v2", CHANNEL] * 2
+        flushed.clear()
+        age(root / CHANNEL, seconds=1000)
+        for _ in range(2):
+            files.sync(str(root), CHANNEL, ["v2/v2_segment_000.ts"])
+        assert flushed == [f"{CHANNEL}/v2", CHANNEL, f"{CHANNEL}/v2"]
+
+    def test_a_directory_that_was_made_anew_is_flushed(
+        self, root: Path, files: SegmentRoots, flushed: list[str]
+    ) -> None:
+        (root / CHANNEL).rename(root / "aside")
+        a_batch(root, size=1, rendition="v1")
+        files.sync(str(root), CHANNEL, ["v1/v1_segment_000.ts"])
+        assert flushed == [f"{CHANNEL}/v1", CHANNEL, "."]
+
+    def test_one_that_could_not_be_flushed_is_not_taken_for_flushed(
+        self, root: Path, files: SegmentRoots, flushed: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def failing(_: int, where: str, what: str) -> None:
+            raise FlushFailed(where, f"{what} cannot be flushed to disk: EIO")
+
+        age(root, root / CHANNEL, seconds=1000)
+        with monkeypatch.context() as patched:
+            patched.setattr("media.durable.flush", failing)
+            with pytest.raises(FlushFailed):
+                files.sync(str(root), CHANNEL, ["v1/v1_segment_001.ts"])
+        flushed.clear()
+        files.sync(str(root), CHANNEL, ["v1/v1_segment_001.ts"])
+        assert flushed == [f"{CHANNEL}/v1", CHANNEL, "."]
+
+
+def age(*directories: Path, seconds: int = 100) -> None:
+    """Let it be so long ago that something came into these directories, or went."""
+    for directory in directories:
+        os.utime(directory, (time.time() - seconds,) * 2)

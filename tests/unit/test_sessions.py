@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -51,6 +52,68 @@ def test_what_is_kept_and_what_is_replayed_are_the_same(channel: Channel) -> Non
         kept = channel.app.sessions.load(channel.id)
         assert kept == Sessions(channel.app.log, channel.app.ids).load(channel.id)
         assert kept == replay(channel.id, channel.app.log.read_session(channel.id))
+
+
+class TestWhatIsKnown:
+    """What a process has just read or recorded it need not ask for again, where the append tells if it is too old."""
+
+    @pytest.fixture
+    def sessions(self, channel: Channel) -> Sessions:
+        """They know of the session's opening, and not of the two batches that follow."""
+        channel.open()
+        sessions = Sessions(channel.app.log, channel.app.ids)
+        sessions.load(channel.id)
+        channel.generate(2)
+        return sessions
+
+    @pytest.fixture
+    def later(self, channel: Channel, sessions: Sessions) -> list[Recorded]:
+        """The events that they do not know of."""
+        version = sessions.known(channel.id).version
+        return list(channel.app.log.read_session(channel.id, after_version=version))
+
+    def test_the_log_is_not_asked(self, channel: Channel, sessions: Sessions) -> None:
+        assert sessions.known(channel.id).version == 1
+
+    def test_a_state_that_is_too_old_is_loaded(self, channel: Channel, sessions: Sessions) -> None:
+        assert sessions.known(channel.id, 2) == sessions.known(channel.id) == channel.session
+
+    def test_a_session_that_is_not_known_is_loaded(self, channel: Channel, sessions: Sessions) -> None:
+        sessions.forget()
+        assert sessions.known(channel.id) == channel.session
+
+    def test_what_follows_is_folded(self, channel: Channel, sessions: Sessions, later: list[Recorded]) -> None:
+        sessions.heard(later[:3])
+        assert sessions.known(channel.id) == list(channel.app.sessions.steps(channel.id))[3][1]
+        sessions.heard(later[1:])
+        assert sessions.known(channel.id) == channel.session
+
+    def test_what_does_not_follow_or_is_known_changes_nothing(
+        self, channel: Channel, sessions: Sessions, later: list[Recorded]
+    ) -> None:
+        sessions.heard(later[1:])
+        sessions.heard(())
+        assert sessions.known(channel.id).version == 1
+        sessions.load(channel.id)
+        sessions.heard(later)
+        assert sessions.known(channel.id) == channel.session
+
+    def test_of_a_session_that_is_not_known_nothing_is_kept(
+        self, channel: Channel, sessions: Sessions, later: list[Recorded]
+    ) -> None:
+        sessions.forget()
+        sessions.heard(later)
+        assert sessions.load(channel.id) == channel.session
+
+    @pytest.mark.rule("R14")
+    def test_what_was_recorded_is_folded_as_it_is_read(self, channel: Channel, store: Store) -> None:
+        """R14: the state that a process has of its own events is that of one who replays them."""
+        channel.open()
+        for _ in range(5):
+            channel.generate()
+            channel.app.project()
+            known = channel.app.sessions.known(channel.id)
+            assert known == Sessions(store.log, channel.app.ids).load(channel.id)
 
 
 def test_a_session_that_nobody_opened_is_empty_and_not_remembered(app: App) -> None:
@@ -148,6 +211,13 @@ class TestNeighbours:
         sessions = channel.app.sessions
         assert [one.session_id for one in sessions.later(sessions.load(ids[1]))] == ids[2:]
         assert list(sessions.later(sessions.load(ids[3]))) == []
+
+    def test_there_are_none_after_one_that_is_open(self, channel: Channel) -> None:
+        """The next one is opened when it is closed: so who purges need not ask for every batch."""
+        sessions_of(channel, 1)
+        session = channel.session
+        with patch.object(channel.app.log, "version_of", side_effect=AssertionError):
+            assert list(channel.app.sessions.later(session)) == []
 
     def test_the_earlier_sessions_with_batches_come_newest_first(self, channel: Channel) -> None:
         ids = sessions_of(channel, 3, batches=1)
