@@ -88,8 +88,9 @@ class IntentJournal:
 
     def _write(self, root: MediaRoot, known: _Known, event_ids: Sequence[str], lines: Sequence[JournalLine]) -> None:
         self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
-        first = root.path not in self._unflushed
-        unflushed = self._unflushed.setdefault(root.path, set(known.ids))
+        if first := root.path not in self._unflushed:
+            self._unflushed[root.path] = set(known.ids)
+        unflushed = self._unflushed[root.path]
         with self._roots.flushing(root):
             if (first and unflushed) or not unflushed.isdisjoint(event_ids):
                 self._journals.flush(root.path)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, sele
 from application.ports import Agenda, AgendaItem, Seal, Seals
 from domain import merkle
 from domain.errors import LogDamaged, ReadModelsDamaged
+from persistence.bulk import Bulk
 from persistence.engine import backend, fetched, writing
 from persistence.tables import agenda, checkpoints
 from persistence.tables import seal as seal_row
@@ -19,7 +20,8 @@ _RETENTION = "retention"
 
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE projector = {}"
 _POSITION = select(checkpoints.c.position).where(checkpoints.c.projector == bindparam("of"))
-_OLD_ITEMS = delete(agenda).where(agenda.c.session_id == bindparam("of"))
+_OLD_ITEMS = Bulk(delete(agenda).where(agenda.c.session_id == bindparam("of")))
+_NEW_ITEMS = Bulk(insert(agenda))
 _ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
 
 
@@ -88,10 +90,8 @@ class SqlAgenda(Agenda):
         """See `Agenda.replace`."""
         new = [asdict(item) for of_session in items.values() for item in of_session]
         with writing(self._engine).begin() as connection:
-            if items:
-                connection.execute(_OLD_ITEMS, [{"of": session_id} for session_id in items])
-            if new:
-                connection.execute(insert(agenda), new)
+            _OLD_ITEMS.execute(connection, [{"of": session_id} for session_id in items])
+            _NEW_ITEMS.execute(connection, new)
             move(connection, _RETENTION, checkpoint)
 
     def due(self, now: int) -> list[AgendaItem]:

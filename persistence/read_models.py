@@ -9,6 +9,7 @@ from sqlalchemy import Engine, bindparam, delete, func, insert, select, tuple_
 
 from application.ports import BatchRecord, ReadModels, SessionSummary
 from domain.errors import ReadModelsDamaged
+from persistence.bulk import Bulk
 from persistence.checkpoints import checkpoint_of, move, position_of
 from persistence.engine import writing
 from persistence.tables import batch_ledger, session_summaries
@@ -32,10 +33,16 @@ _NEXT_ROOT = (
 )
 _PLACE = tuple_(batch_ledger.c.session_id, batch_ledger.c.batch)
 
-_OLD_SESSION = delete(session_summaries).where(session_summaries.c.session_id == bindparam("of"))
-_OLD_BATCH = delete(batch_ledger).where(
-    batch_ledger.c.session_id == bindparam("of"), batch_ledger.c.batch == bindparam("number")
+_OLD_SESSIONS = Bulk(delete(session_summaries).where(session_summaries.c.session_id == bindparam("of")))
+_NEW_SESSIONS = Bulk(insert(session_summaries))
+_OLD_BATCHES = Bulk(
+    delete(batch_ledger).where(
+        batch_ledger.c.session_id == bindparam("of"), batch_ledger.c.batch == bindparam("number")
+    )
 )
+_NEW_BATCHES = Bulk(insert(batch_ledger))
+_SUMMARY_FIELDS = tuple(map(str, session_summaries.c.keys()))
+_BATCH_FIELDS = tuple(map(str, batch_ledger.c.keys()))
 _SIZES = select(batch_ledger.c.session_id, func.count()).group_by(batch_ledger.c.session_id)
 
 
@@ -56,12 +63,10 @@ class SqlReadModels(ReadModels):
         with writing(self._engine).begin() as connection:
             if position_of(connection, _PROJECTOR) != after:
                 return False
-            if sessions:
-                connection.execute(_OLD_SESSION, [{"of": row.session_id} for row in sessions])
-                connection.execute(insert(session_summaries), [asdict(row) for row in sessions])
-            if batches:
-                connection.execute(_OLD_BATCH, [{"of": row.session_id, "number": row.batch} for row in batches])
-                connection.execute(insert(batch_ledger), [_ledger_row(row) for row in batches])
+            _OLD_SESSIONS.execute(connection, [{"of": row.session_id} for row in sessions])
+            _NEW_SESSIONS.execute(connection, [asdict(row) for row in sessions])
+            _OLD_BATCHES.execute(connection, [{"of": row.session_id, "number": row.batch} for row in batches])
+            _NEW_BATCHES.execute(connection, [_ledger_row(row) for row in batches])
             move(connection, _PROJECTOR, checkpoint)
         return True
 
@@ -78,14 +83,14 @@ class SqlReadModels(ReadModels):
         if channel is not None:
             found = found.where(session_summaries.c.channel == channel)
         with self._engine.connect() as connection:
-            return [_summary(dict(row)) for row in connection.execute(found).mappings()]
+            return list(map(_summary, connection.execute(found)))
 
     def session(self, session_id: str) -> SessionSummary | None:
         """See `ReadModels.session`."""
         found = select(session_summaries).where(session_summaries.c.session_id == session_id)
         with self._engine.connect() as connection:
-            row = connection.execute(found).mappings().one_or_none()
-        return _summary(dict(row)) if row else None
+            row = connection.execute(found).one_or_none()
+        return _summary(row) if row else None
 
     def newest_on(self, root: str) -> str | None:
         """See `ReadModels.newest_on`."""
@@ -107,20 +112,18 @@ class SqlReadModels(ReadModels):
         """See `ReadModels.summaries`."""
         with self._engine.connect() as connection:
             return [
-                _summary(dict(row))
+                _summary(row)
                 for some in _parts(session_ids)
-                for row in connection.execute(
-                    select(session_summaries).where(session_summaries.c.session_id.in_(some))
-                ).mappings()
+                for row in connection.execute(select(session_summaries).where(session_summaries.c.session_id.in_(some)))
             ]
 
     def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
         """See `ReadModels.records`."""
         with self._engine.connect() as connection:
             return [
-                _batch_record(dict(row))
+                _batch_record(row)
                 for some in _parts(keys)
-                for row in connection.execute(select(batch_ledger).where(_PLACE.in_(some))).mappings()
+                for row in connection.execute(select(batch_ledger).where(_PLACE.in_(some)))
             ]
 
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
@@ -129,7 +132,7 @@ class SqlReadModels(ReadModels):
         if numbers is not None:
             found = found.where(batch_ledger.c.batch.in_(numbers))
         with self._engine.connect() as connection:
-            return [_batch_record(dict(row)) for row in connection.execute(found).mappings()]
+            return list(map(_batch_record, connection.execute(found)))
 
     def ledger_sizes(self) -> dict[str, int]:
         """See `ReadModels.ledger_sizes`."""
@@ -153,23 +156,21 @@ def _ledger_row(record: BatchRecord) -> dict[str, Any]:
     return {**asdict(record), "positions": msgspec.json.encode(record.positions).decode()}
 
 
-def _batch_record(row: dict[str, Any]) -> BatchRecord:
+def _batch_record(row: Sequence[Any]) -> BatchRecord:
+    told = dict(zip(_BATCH_FIELDS, row, strict=True))
     try:
-        return msgspec.convert({**_plain(row), "positions": msgspec.json.decode(row["positions"])}, BatchRecord)
+        told["positions"] = msgspec.json.decode(told["positions"])
+        return msgspec.convert(told, BatchRecord)
     except (msgspec.MsgspecError, TypeError) as error:
         at = "" if isinstance(error, msgspec.ValidationError) else "positions: "
         raise ReadModelsDamaged(
-            f"the row of batch {row['batch']} of session {row['session_id']} cannot be read: {at}{error}"
+            f"the row of batch {told['batch']} of session {told['session_id']} cannot be read: {at}{error}"
         ) from error
 
 
-def _summary(row: dict[str, Any]) -> SessionSummary:
+def _summary(row: Sequence[Any]) -> SessionSummary:
+    told = dict(zip(_SUMMARY_FIELDS, row, strict=True))
     try:
-        return msgspec.convert(_plain(row), SessionSummary)
+        return msgspec.convert(told, SessionSummary)
     except msgspec.ValidationError as error:
-        raise ReadModelsDamaged(f"the row of session {row['session_id']} cannot be read: {error}") from error
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row by plain text: its keys are of a kind of their own."""
-    return {str(key): value for key, value in row.items()}
+        raise ReadModelsDamaged(f"the row of session {told['session_id']} cannot be read: {error}") from error
