@@ -34,12 +34,13 @@ class Together(Generic[Wanted, Answer]):
             Exception: as ``do`` does; what is raised of what one caller wants is told to that one alone.
 
         """
+        request: _Request[Wanted, Answer] | None = None
         with self._lock:
             if self._busy:
-                request = _Request[Wanted, Answer](wanted)
+                request = _Request(wanted)
                 self._waiting.append(request)
             else:
-                request, self._busy = None, True
+                self._busy = True
         if request:
             return self._together(request)
         try:  # nobody waits, or somebody would lead

@@ -4,7 +4,7 @@ A database that was put back, or that lost what was committed last, is whole in 
 does not know may be that a session was closed to be kept. So nothing is deleted on its word, below whatever root.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -52,20 +52,27 @@ class Witnesses:
         that cannot be looked at has no say; below it nothing is deleted anyway.
         """
         channels: dict[str, list[SessionSummary]] = {}
-        for summary in self._read_models.sessions():
+        sessions = self._read_models.sessions()
+        segments = self._segments(sessions)
+        for summary in sessions:
             channels.setdefault(summary.channel, []).append(summary)
         for channel, summaries in channels.items():
-            known = sum(self._segments(summary) for summary in summaries)
+            known = sum(segments.get(summary.session_id, 0) for summary in summaries)
             for root, root_id in {summary.root: summary.root_id for summary in summaries}.items():
                 for fact in self._compared(root, channel, known):
                     yield Ahead(root, root_id, channel, fact)
 
-    def _segments(self, summary: SessionSummary) -> int:
-        """How many segments a session has completed, as far as the read models tell it."""
-        with suppress(ReadModelsDamaged):
-            for last in self._read_models.batches(summary.session_id, numbers=[summary.batches_completed - 1]):
-                return last.last_segment + 1
-        return 0
+    def _segments(self, sessions: Sequence[SessionSummary]) -> dict[str, int]:
+        """How many segments each session has completed, as far as the read models tell it."""
+        last = [(one.session_id, one.batches_completed - 1) for one in sessions if one.batches_completed]
+        try:
+            return {row.session_id: row.last_segment + 1 for row in self._read_models.records(last)}
+        except ReadModelsDamaged:
+            segments: dict[str, int] = {}
+            for place in last:
+                with suppress(ReadModelsDamaged):
+                    segments |= {row.session_id: row.last_segment + 1 for row in self._read_models.records([place])}
+            return segments
 
     def _compared(self, root: str, channel: str, known: int) -> Iterator[str]:
         try:

@@ -99,6 +99,7 @@ def _produce(url: str, root: str, channels: range, rate: float, stop: Event, beg
     numbers = count()
     with opened(url) as app:
         ids = [app.sessions.id_of(_channel(number), 1) for number in channels]
+        directories = [f"{root}/{_channel(number)}/v" for number in channels]
         begun.wait()
         begin = time.monotonic() + 1.0
 
@@ -106,16 +107,18 @@ def _produce(url: str, root: str, channels: range, rate: float, stop: Event, beg
             while not stop.is_set():
                 batch, at = divmod(number := next(numbers), len(channels))
                 time.sleep(max(0.0, begin + number * EVENTS_OF_BATCH / rate - time.monotonic()))
-                _batch(app, ids[at], Path(root, _channel(channels[at])), batch)
+                _batch(app, ids[at], directories[at], batch)
 
         with ThreadPoolExecutor(THREADS) as pool:
             for done in [pool.submit(work) for _ in range(THREADS)]:
                 done.result()
 
 
-def _batch(app: App, session_id: str, directory: Path, batch: int) -> None:
+def _batch(app: App, session_id: str, directory: str, batch: int) -> None:
     app.generation.start(session_id, SOURCE, CAUSE)
-    (directory / f"v/v_segment_{batch:03d}.ts").write_bytes(SEGMENT)
+    segment = os.open(f"{directory}/v_segment_{batch:03d}.ts", os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(segment, SEGMENT)
+    os.close(segment)
     app.generation.complete(session_id, nominal(2000, {}), "load generator")
 
 

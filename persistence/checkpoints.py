@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import asdict
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from application.ports import Agenda, AgendaItem, Seal, Seals
 from domain import merkle
@@ -22,6 +22,8 @@ _CHECKPOINT = "SELECT position FROM checkpoints WHERE projector = {}"
 _POSITION = select(checkpoints.c.position).where(checkpoints.c.projector == bindparam("of"))
 _OLD_ITEMS = Bulk(delete(agenda).where(agenda.c.session_id == bindparam("of")))
 _NEW_ITEMS = Bulk(insert(agenda))
+_DUE = "SELECT session_id, batch, due_at FROM agenda WHERE due_at <= {}"
+_NEXT = "SELECT min(due_at) FROM agenda WHERE due_at > {}"
 _ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
 
 
@@ -97,14 +99,12 @@ class SqlAgenda(Agenda):
     def due(self, now: int) -> list[AgendaItem]:
         """See `Agenda.due`."""
         # Sorted here: to give them in this order the database would look at those that are not due as well.
-        with self._engine.connect() as connection:
-            due = list(map(_item, connection.execute(_ITEMS.where(agenda.c.due_at <= now))))
+        due = map(_item, fetched(self._engine, _DUE.format(backend(self._engine).PARAMETER), (now,)))
         return sorted(due, key=lambda item: (item.session_id, item.batch))
 
     def next_due_at(self, after: int) -> int | None:
         """See `Agenda.next_due_at`."""
-        with self._engine.connect() as connection:
-            earliest: int | None = connection.scalar(select(func.min(agenda.c.due_at)).where(agenda.c.due_at > after))
+        earliest: int | None = fetched(self._engine, _NEXT.format(backend(self._engine).PARAMETER), (after,))[0][0]
         return earliest
 
     def waiting(self) -> list[AgendaItem]:

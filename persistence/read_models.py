@@ -11,7 +11,7 @@ from application.ports import BatchRecord, ReadModels, SessionSummary
 from domain.errors import ReadModelsDamaged
 from persistence.bulk import Bulk
 from persistence.checkpoints import checkpoint_of, move, position_of
-from persistence.engine import writing
+from persistence.engine import backend, fetched, writing
 from persistence.tables import batch_ledger, session_summaries
 
 _PROJECTOR = "read_models"
@@ -31,8 +31,6 @@ _NEXT_ROOT = (
     .order_by(session_summaries.c.root, session_summaries.c.root_id)
     .limit(1)
 )
-_PLACE = tuple_(batch_ledger.c.session_id, batch_ledger.c.batch)
-
 _OLD_SESSIONS = Bulk(delete(session_summaries).where(session_summaries.c.session_id == bindparam("of")))
 _NEW_SESSIONS = Bulk(insert(session_summaries))
 _OLD_BATCHES = Bulk(
@@ -43,6 +41,8 @@ _OLD_BATCHES = Bulk(
 _NEW_BATCHES = Bulk(insert(batch_ledger))
 _SUMMARY_FIELDS = tuple(map(str, session_summaries.c.keys()))
 _BATCH_FIELDS = tuple(map(str, batch_ledger.c.keys()))
+_SUMMARIES = f"SELECT {', '.join(_SUMMARY_FIELDS)} FROM session_summaries WHERE session_id IN ({{}})"  # noqa: S608 our own names
+_RECORDS = f"SELECT {', '.join(_BATCH_FIELDS)} FROM batch_ledger WHERE (session_id, batch) IN (VALUES {{}})"  # noqa: S608
 _SIZES = select(batch_ledger.c.session_id, func.count()).group_by(batch_ledger.c.session_id)
 
 
@@ -110,21 +110,20 @@ class SqlReadModels(ReadModels):
 
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """See `ReadModels.summaries`."""
-        with self._engine.connect() as connection:
-            return [
-                _summary(row)
-                for some in _parts(session_ids)
-                for row in connection.execute(select(session_summaries).where(session_summaries.c.session_id.in_(some)))
-            ]
+        return [_summary(row) for some in _parts(session_ids) for row in self._rows_of(_SUMMARIES, "{0}", some)]
 
     def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
         """See `ReadModels.records`."""
-        with self._engine.connect() as connection:
-            return [
-                _batch_record(row)
-                for some in _parts(keys)
-                for row in connection.execute(select(batch_ledger).where(_PLACE.in_(some)))
-            ]
+        return [
+            _batch_record(row)
+            for some in _parts(keys)
+            for row in self._rows_of(_RECORDS, "({0}, {0})", [value for key in some for value in key], len(some))
+        ]
+
+    def _rows_of(self, sql: str, place: str, values: Sequence[Any], places: int | None = None) -> list[Any]:
+        """What a statement finds by a list of keys. Each page of events asks, so it goes to the driver as it is."""
+        marks = ", ".join([place.format(backend(self._engine).PARAMETER)] * (places or len(values)))
+        return fetched(self._engine, sql.format(marks), values)
 
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:
         """See `ReadModels.batches`."""
