@@ -1,37 +1,37 @@
-"""A statement that is executed for many rows at once.
+"""Statements that are executed for many rows at once.
 
 SQLAlchemy looks at each parameter of each row; for thousands of rows that costs more than the database does.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, Delete, Insert
-from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy import Connection, Table
+
+from persistence.engine import backend
+
+Values = Sequence[object]
+"""Of one row, as the driver takes them."""
 
 
-class Bulk:
-    """A statement for rows whose values the driver takes as they are; compiled once for each kind of database."""
+def execute_each(connection: Connection, sql: str, rows: Sequence[Values]) -> None:
+    """Execute a statement, with a question mark for each value, once for each row; not at all without rows."""
+    if rows:
+        connection.exec_driver_sql(sql.replace("?", backend(connection.engine).PARAMETER), list(map(tuple, rows)))
 
-    def __init__(self, statement: Insert | Delete) -> None:
-        self._statement = statement
-        self._compiled: dict[str, tuple[str, Sequence[str] | None]] = {}
 
-    def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute it once for each row, a value for each parameter by its name; not at all without rows."""
-        if not rows:
-            return
-        sql, order = self._of(connection)
-        if order is None:
-            connection.exec_driver_sql(sql, list(rows))
-        else:
-            connection.exec_driver_sql(sql, [tuple([row[name] for name in order]) for row in rows])
+def insertion(table: Table) -> str:
+    """The statement that inserts a row of all columns."""
+    names = columns(table)
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608
 
-    def _of(self, connection: Connection) -> tuple[str, Sequence[str] | None]:
-        """The statement as text, and the order of its parameters where they have no names."""
-        name = connection.dialect.name
-        if name not in self._compiled:
-            compiled = self._statement.compile(dialect=connection.dialect)
-            assert isinstance(compiled, SQLCompiler)
-            self._compiled[name] = str(compiled), compiled.positiontup
-        return self._compiled[name]
+
+def replacement(table: Table, constant: Collection[str] = ()) -> str:
+    """The same where a row of the key may be there: all but what is ``constant`` changes, and no index of that."""
+    keys = [column.name for column in table.primary_key]
+    changes = [f"{name} = excluded.{name}" for name in columns(table) if name not in {*keys, *constant}]
+    return f"{insertion(table)} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {', '.join(changes)}"
+
+
+def columns(table: Table) -> tuple[str, ...]:
+    """The names of the columns, as plain text."""
+    return tuple(map(str, table.columns.keys()))

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-from msgspec.structs import asdict
+from msgspec.structs import astuple
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from application.ports import Agenda, AgendaItem, Seal, Seals
 from domain import merkle
 from domain.errors import LogDamaged, ReadModelsDamaged
-from persistence.bulk import Bulk
+from persistence.bulk import execute_each, insertion
 from persistence.engine import backend, fetched, writing
 from persistence.tables import agenda, checkpoints
 from persistence.tables import seal as seal_row
@@ -20,8 +19,8 @@ _RETENTION = "retention"
 
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE projector = {}"
 _POSITION = select(checkpoints.c.position).where(checkpoints.c.projector == bindparam("of"))
-_OLD_ITEMS = Bulk(delete(agenda).where(agenda.c.session_id == bindparam("of")))
-_NEW_ITEMS = Bulk(insert(agenda))
+_NO_ITEMS = "DELETE FROM agenda WHERE session_id = ?"
+_ITEM = insertion(agenda)
 _DUE = "SELECT session_id, batch, due_at FROM agenda WHERE due_at <= {}"
 _NEXT = "SELECT min(due_at) FROM agenda WHERE due_at > {}"
 _ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
@@ -90,10 +89,10 @@ class SqlAgenda(Agenda):
 
     def replace(self, items: Mapping[str, Sequence[AgendaItem]], *, checkpoint: int) -> None:
         """See `Agenda.replace`."""
-        new = [asdict(item) for of_session in items.values() for item in of_session]
+        new = [astuple(item) for of_session in items.values() for item in of_session]
         with writing(self._engine).begin() as connection:
-            _OLD_ITEMS.execute(connection, [{"of": session_id} for session_id in items])
-            _NEW_ITEMS.execute(connection, new)
+            execute_each(connection, _NO_ITEMS, [(session_id,) for session_id in items])
+            execute_each(connection, _ITEM, new)
             move(connection, _RETENTION, checkpoint)
 
     def due(self, now: int) -> list[AgendaItem]:
@@ -128,7 +127,7 @@ class SqlAgenda(Agenda):
 
 
 def _item(row: Sequence[Any]) -> AgendaItem:
-    try:
-        return msgspec.convert(dict(zip(AgendaItem.__struct_fields__, row, strict=True)), AgendaItem)
-    except msgspec.ValidationError as error:
-        raise ReadModelsDamaged(f"an item of the agenda cannot be read: {error}") from error
+    session_id, batch, due_at = row
+    if type(session_id) is str and type(batch) is int and type(due_at) in {int, type(None)}:
+        return AgendaItem(session_id, batch, due_at)
+    raise ReadModelsDamaged(f"an item of the agenda cannot be read: {session_id!r}, {batch!r}, {due_at!r}")

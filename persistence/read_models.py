@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import asdict
-from sqlalchemy import Engine, bindparam, delete, func, insert, select, tuple_
+from sqlalchemy import Engine, bindparam, delete, func, select, tuple_
 
 from application.ports import BatchRecord, ReadModels, SessionSummary
 from domain.errors import ReadModelsDamaged
-from persistence.bulk import Bulk
+from persistence.bulk import Values, columns, execute_each, replacement
 from persistence.checkpoints import checkpoint_of, move, position_of
 from persistence.engine import backend, fetched, writing
 from persistence.tables import batch_ledger, session_summaries
@@ -31,16 +31,15 @@ _NEXT_ROOT = (
     .order_by(session_summaries.c.root, session_summaries.c.root_id)
     .limit(1)
 )
-_OLD_SESSIONS = Bulk(delete(session_summaries).where(session_summaries.c.session_id == bindparam("of")))
-_NEW_SESSIONS = Bulk(insert(session_summaries))
-_OLD_BATCHES = Bulk(
-    delete(batch_ledger).where(
-        batch_ledger.c.session_id == bindparam("of"), batch_ledger.c.batch == bindparam("number")
-    )
+_CONSTANT = ("channel", "ordinal", "root", "root_id", "opened_at")
+"""Columns of a session that say what it was opened with: what the indexes are over."""
+
+_OTHER_SESSION = (
+    f"DELETE FROM session_summaries WHERE session_id = ? AND NOT ({' AND '.join(f'{name} = ?' for name in _CONSTANT)})"  # noqa: S608 our own names
 )
-_NEW_BATCHES = Bulk(insert(batch_ledger))
-_SUMMARY_FIELDS = tuple(map(str, session_summaries.c.keys()))
-_BATCH_FIELDS = tuple(map(str, batch_ledger.c.keys()))
+_SESSION = replacement(session_summaries, _CONSTANT)
+_BATCH = replacement(batch_ledger)
+_SUMMARY_FIELDS, _BATCH_FIELDS = columns(session_summaries), columns(batch_ledger)
 _SUMMARIES = f"SELECT {', '.join(_SUMMARY_FIELDS)} FROM session_summaries WHERE session_id IN ({{}})"  # noqa: S608 our own names
 _RECORDS = f"SELECT {', '.join(_BATCH_FIELDS)} FROM batch_ledger WHERE (session_id, batch) IN (VALUES {{}})"  # noqa: S608
 _SIZES = select(batch_ledger.c.session_id, func.count()).group_by(batch_ledger.c.session_id)
@@ -63,10 +62,11 @@ class SqlReadModels(ReadModels):
         with writing(self._engine).begin() as connection:
             if position_of(connection, _PROJECTOR) != after:
                 return False
-            _OLD_SESSIONS.execute(connection, [{"of": row.session_id} for row in sessions])
-            _NEW_SESSIONS.execute(connection, [asdict(row) for row in sessions])
-            _OLD_BATCHES.execute(connection, [{"of": row.session_id, "number": row.batch} for row in batches])
-            _NEW_BATCHES.execute(connection, [_ledger_row(row) for row in batches])
+            # A row of one that was opened otherwise is of a log that lost its end; it goes as a whole.
+            opened = [(row.session_id, *(getattr(row, name) for name in _CONSTANT)) for row in sessions]
+            execute_each(connection, _OTHER_SESSION, opened)
+            execute_each(connection, _SESSION, [[getattr(row, name) for name in _SUMMARY_FIELDS] for row in sessions])
+            execute_each(connection, _BATCH, [_ledger_row(row) for row in batches])
             move(connection, _PROJECTOR, checkpoint)
         return True
 
@@ -151,8 +151,9 @@ def _parts(keys: Collection[Any]) -> Iterator[list[Any]]:
         yield all_of_them[first : first + _AT_ONCE]
 
 
-def _ledger_row(record: BatchRecord) -> dict[str, Any]:
-    return {**asdict(record), "positions": msgspec.json.encode(record.positions).decode()}
+def _ledger_row(record: BatchRecord) -> Values:
+    told = {**asdict(record), "positions": msgspec.json.encode(record.positions).decode()}
+    return [told[name] for name in _BATCH_FIELDS]
 
 
 def _batch_record(row: Sequence[Any]) -> BatchRecord:
