@@ -98,13 +98,33 @@ def test_the_files_of_all_channels_go_before_the_first_flush(root: Path) -> None
     arguments = str(root), msgspec.json.encode(batches).decode()
     _, calls, said = traced(DELETE_EACH, *arguments, log=root.with_name("calls"), calls="unlink,unlinkat,fsync")
     assert said == "[2, 1]\n"
-    assert steps(calls, root) == [
+    unlinked, flushed = steps(calls, root)[:3], steps(calls, root)[3:]
+    assert unlinked == [
         "unlink news/v1/v1_segment_000.ts",
         "unlink news/v1/v1_segment_001.ts",
         "unlink sports/v1/v1_segment_000.ts",
-        "fsync news/v1",
-        "fsync sports/v1",
     ]
+    assert sorted(flushed) == ["fsync news/v1", "fsync sports/v1"], "at the same time"
+
+
+@pytest.mark.rule("R10")
+@pytest.mark.parametrize("bad", ["news", "sports"])
+def test_a_flush_of_any_channel_that_fails_makes_the_root_suspect(
+    root: Path, bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R10: of none of them anything may be recorded as gone; each directory is asked for once."""
+    asked = list[str]()
+
+    def flush(_: int, where: str, what: str) -> None:
+        asked.append(what)
+        if bad in what:
+            raise FlushFailed(where, f"{what} cannot be flushed to disk: EIO")
+
+    monkeypatch.setattr("media.deletion.flush", flush)
+    batches = [(channel, a_batch(root, size=2, channel=channel)) for channel in ("news", "sports")]
+    with pytest.raises(FlushFailed, match=f"a directory of channel {bad} cannot be flushed to disk: EIO"):
+        SegmentRoots().delete_each(str(root), batches)
+    assert sorted(asked) == ["a directory of channel news", "a directory of channel sports"]
 
 
 @pytest.mark.rule("R10")
