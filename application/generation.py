@@ -133,7 +133,7 @@ class Generation:
             files = self._verified(session, expected_of(session), durations)
         cause = Cause(actor, batch.correlation_id, batch.started_by)
         recorded = self._handler.execute(session_id, CompleteBatch(batch=batch.number, files=files), cause)[0]
-        self._publisher.publish(session_id, recorded.envelope.event_id)
+        self._publisher.publish(session_id, recorded)
         return recorded
 
     def fail(

@@ -88,9 +88,10 @@ class IntentJournal:
 
     def _write(self, root: MediaRoot, known: _Known, event_ids: Sequence[str], lines: Sequence[JournalLine]) -> None:
         self._roots_known.add(MediaRoot(path=root.path, root_id=root.root_id))
-        if first := root.path not in self._unflushed:
-            self._unflushed[root.path] = set(known.ids)
-        unflushed = self._unflushed[root.path]
+        by_path = self._unflushed
+        if first := root.path not in by_path:
+            by_path[root.path] = set(known.ids)
+        unflushed = by_path[root.path]
         with self._roots.flushing(root):
             if (first and unflushed) or not unflushed.isdisjoint(event_ids):
                 self._journals.flush(root.path)

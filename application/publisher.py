@@ -42,11 +42,10 @@ class Publisher:
         self._playlists, self._journal, self._roots, self._clock = playlists, journal, roots, clock
         self._journaling: dict[MediaRoot, Together[str, None]] = {}
 
-    def publish(self, session_id: str, completed: str | None = None) -> tuple[Recorded, ...]:
+    def publish(self, session_id: str, completed: Recorded | None = None) -> tuple[Recorded, ...]:
         """Write the playlists of the session's channel as they should be now. Doing it again changes nothing.
 
-        Before that the newest batch is written to the root's journal; who has just recorded its completion says which
-        event that is.
+        Before that the newest batch is written to the root's journal; who has just recorded its completion says so.
 
         They are those of the newest session on the same root that has something to show; so no playlist is left behind
         that lists what a session before it may lose.
@@ -57,8 +56,13 @@ class Publisher:
             RootUnavailable: its disk takes no playlist now.
 
         """
-        session = self._sessions.known(session_id) if completed else self._sessions.load(session_id)
-        root, newest = session.terms.media_root, completed or _newest(session)
+        event_id = completed.envelope.event_id if completed else None
+        session = (
+            self._sessions.known(session_id, completed.envelope.version)
+            if completed
+            else self._sessions.load(session_id)
+        )
+        root, newest = session.terms.media_root, event_id or _newest(session)
         if newest and not has_shown(session) and self._showing(session) is None:
             # There is nothing but the line to write, so threads whose batches complete side by side share the flush.
             queue = self._journaling.setdefault(root, Together(partial(self._write_lines, root), apart=ONES_OWN))
@@ -66,7 +70,7 @@ class Publisher:
             return ()
         with self._files.exclusive(root.path):
             self._roots.require(root)  # what is missing below it is made
-            return self._publish(self._sessions.load(session_id), completed)
+            return self._publish(self._sessions.load(session_id), event_id)
 
     def publish_held(self, root: MediaRoot, sessions: Sequence[Session]) -> tuple[Recorded, ...]:
         """`publish` for purges of these sessions, by who holds the root already and has just loaded them.

@@ -9,7 +9,7 @@ from application.purger import Place, Purger
 from domain.errors import LeaseLost, Refused, RootSuspect, RootUnavailable
 from domain.events import MediaRoot, Recorded
 
-TOGETHER = 25
+TOGETHER = 50
 """Batches, of as many sessions, that are purged together. The root is held meanwhile, and no playlist is written."""
 
 log = structlog.get_logger("trailkeep.retention")

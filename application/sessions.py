@@ -37,6 +37,7 @@ class Sessions:
     ) -> None:
         self._log, self._ids, self._snapshots, self._every = log, ids, snapshots, every
         self._limit = known
+        self._life = 0
         self._known: dict[str, _Known] = {}
         self._known_before: dict[str, _Known] = {}
         self._left: dict[str, tuple[int, tuple[int, ...]]] = {}
@@ -49,8 +50,8 @@ class Sessions:
             LogDamaged: its events cannot be read, or do not follow from one another.
 
         """
-        known = self._kept(session_id) or self._from_snapshot(session_id)
-        return self._follow(known, self._log.read_session(session_id, after_version=known.session.version))
+        life, known = self._life, self._kept(session_id) or self._from_snapshot(session_id)
+        return self._follow(life, known, self._log.read_session(session_id, after_version=known.session.version))
 
     def known(self, session_id: str, version: int = 1) -> Session:
         """The state that this process knows, if that is of this version or a later one; `load` otherwise.
@@ -69,11 +70,11 @@ class Sessions:
             LogDamaged: as `load`.
 
         """
-        known = self._kept(recorded[0].envelope.session_id) if recorded else None
+        life, known = self._life, self._kept(recorded[0].envelope.session_id) if recorded else None
         if known:
             new = [one for one in recorded if one.envelope.version > known.session.version]
             if new and new[0].envelope.version == known.session.version + 1:
-                self._follow(known, new)
+                self._follow(life, known, new)
 
     def opened(self, session_id: str) -> SessionOpened | None:
         """What the session was opened with; None if the log does not know it. Nothing changes that: it is read once.
@@ -85,7 +86,8 @@ class Sessions:
         return self.known(session_id).opened
 
     def forget(self) -> None:
-        """Forget what was folded from the log: it is read again."""
+        """Forget what was folded from the log: it is read again. What another thread is folding is not remembered."""
+        self._life += 1
         self._known, self._known_before, self._left = {}, {}, {}
 
     def steps(self, session_id: str, start: Session | None = None) -> Iterator[tuple[Recorded, Session]]:
@@ -171,7 +173,8 @@ class Sessions:
     def _kept(self, session_id: str) -> "_Known | None":
         return self._known.get(session_id) or self._known_before.get(session_id)
 
-    def _follow(self, known: "_Known", events: Iterable[Recorded]) -> Session:
+    def _follow(self, life: int, known: "_Known", events: Iterable[Recorded]) -> Session:
+        """The state after more events; it is remembered, unless all was forgotten since ``life`` was asked."""
         session, folding = known.session, None
         for recorded in events:
             folding = folding or Folding(session)
@@ -179,7 +182,7 @@ class Sessions:
         if folding:
             session = folding.session()
             known = _Known(session, self._keep_snapshot(session, known.snapped))
-        if session.version:
+        if session.version and life == self._life:
             self._remember(known)
         return session
 
@@ -199,6 +202,9 @@ class Sessions:
 
     def _remember(self, known: "_Known") -> None:
         """The states that are asked for stay; of the others those go that were not asked for the longest time."""
+        newest = self._kept(known.session.session_id)
+        if newest and newest.session.version > known.session.version:
+            known = newest  # another thread was ahead
         if len(self._known) >= self._limit and known.session.session_id not in self._known:
             self._known_before, self._known = self._known, {}
         self._known[known.session.session_id] = known

@@ -1,4 +1,4 @@
-"""`run` from the inside: a thread for each channel's producer, one for the projectors, and the log read along."""
+"""`run` from the inside: a thread for each channel's producer, the projectors, and the log read along."""
 
 import signal
 import threading
@@ -13,18 +13,12 @@ import structlog
 from application.claims import of_root, of_session
 from application.ports import EncodedSegment, Encoder
 from application.producer import Producer, ProducerSettings
-from application.retention_projector import Round
 from domain.errors import HeldElsewhere, LeaseLost, LogDamaged, StoreUnavailable, TrailkeepError
 from domain.events import Recorded
 from entrypoints.bootstrap import App
 from entrypoints.heartbeat import BEATS, WhileHeld
+from entrypoints.projectors import POLL_S, Projectors
 from entrypoints.world import allow_descriptors
-
-POLL_S = 1.0
-"""How long the projectors sleep at most: what another process recorded is seen within this, were its signal lost."""
-
-MOST_PURGES = 50
-"""Batches that are purged in a row before read models and seal have their turn; more of a long backlog."""
 
 log = structlog.get_logger("trailkeep.worker")
 
@@ -47,9 +41,7 @@ class Worker:
     def __init__(self, app: App, on_segment: Callable[[str, int, EncodedSegment], None] = lambda *_: None) -> None:
         self._app, self._on_segment = app, on_segment
         self._stopping = threading.Event()
-        self._produced = threading.Event()
         self._errors: dict[str, TrailkeepError] = {}
-        self._damage: LogDamaged | None = None
         self._fatal: BaseException | None = None
 
     def stop(self) -> None:
@@ -82,12 +74,13 @@ class Worker:
             threading.Thread(target=self._produce, args=(one, batches), name=f"producer {one.channel}")
             for one in productions
         ]
-        projectors = threading.Thread(target=self._project, name="projectors")
+        projectors = Projectors(self._app, self._stopping, self.stop)
         with _stopping_on_signals(self.stop):
-            for thread in (projectors, *producers):
+            projectors.start()
+            for thread in producers:
                 thread.start()
             try:
-                while any(thread.is_alive() for thread in producers or [projectors]):
+                while any(thread.is_alive() for thread in producers) if producers else projectors.is_alive():
                     follower.wait(POLL_S / 2)
             except BaseException:
                 self.stop()  # nobody reads along any more: end in order, and say why
@@ -95,11 +88,9 @@ class Worker:
             finally:
                 for thread in producers:
                     thread.join()
-                self._produced.set()
-                self._app.signal.notify()
-                projectors.join()
+                projectors.finish()
         follower.catch_up()
-        for error in (self._fatal, self._damage, follower.damage):
+        for error in (self._fatal, projectors.fatal, projectors.damage, follower.damage):
             if error is not None:
                 raise error
         return self._errors
@@ -157,49 +148,6 @@ class Worker:
                 patient=app.claims.shared,
             ).run(batches)
             return app.claims.holds(resource)
-
-    def _project(self) -> None:
-        """Purge first: it is what waits for nobody; then the read models and the seal; and so in turn."""
-        app, said, busy = self._app, "", False
-        try:
-            while True:
-                last = self._stopping.is_set() or self._produced.is_set()
-                try:
-                    busy = bool(project(app, most=MOST_PURGES).recorded)
-                    if said:
-                        log.info("the projectors go on")
-                    said = ""
-                except StoreUnavailable as error:
-                    if str(error) != said:
-                        log.warning("the projectors pause", reason=str(error))
-                    said, busy = str(error), False
-                    if last:
-                        raise
-                if last and (self._stopping.is_set() or not busy):
-                    return
-                app.signal.wait(0 if busy else self._sleep())
-        except LogDamaged as damage:
-            log.error("purging stops: the log is damaged", reason=str(damage))
-            self._damage = damage
-        except BaseException as error:
-            self._fatal = error
-            self.stop()
-
-    def _sleep(self) -> float:
-        """Seconds until something is due, `POLL_S` at most."""
-        try:
-            due_at = self._app.retention.next_due_at()
-        except StoreUnavailable:
-            return POLL_S
-        return POLL_S if due_at is None else min(POLL_S, max(0.01, (due_at - self._app.clock.now()) / 1e6))
-
-
-def project(app: App, progress: Callable[[str, int, int], None] = lambda *_: None, most: int | None = None) -> Round:
-    """Issue and carry out what is due (``most`` batches), then bring the read models and the seal to the head."""
-    done = app.retention.run_once(progress) if most is None else app.retention.run_part(most, progress)
-    app.read_model_projector.catch_up()
-    app.sealer.catch_up()
-    return done
 
 
 class _Follower:

@@ -5,13 +5,13 @@ still needs (R5).
 """
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from application.ports import ChannelFiles, Deletion
-from domain.errors import Invalid
+from domain.errors import FlushFailed, Invalid
 from domain.events import FileIdentity, RemainingFile
 from domain.segments import check_deletable
 from media.comparison import identity, is_still
@@ -90,13 +90,35 @@ def _delete(root: str, batches: Sequence[tuple[str, Sequence[_Place]]]) -> list[
 
 
 def _flush_each(attempts: "Sequence[_Attempt]") -> None:
-    """At the same time: one commit of the filesystem's journal is then enough for all that wait for it."""
+    """At the same time: one commit of the filesystem's journal is then enough for all that wait for it.
+
+    A flush that failed is told before anything else that went wrong: it is told once, and nobody can ask again.
+    """
     if len(attempts) == 1:
         attempts[0].flush()
         return
-    with ThreadPoolExecutor(min(FLUSHES, len(attempts)), "flush") as pool:
-        for done in [pool.submit(attempt.flush) for attempt in attempts]:
-            done.result()
+    left, errors = iter(attempts), list[Exception]()
+
+    def work() -> None:
+        for attempt in left:
+            try:
+                attempt.flush()
+            except Exception as error:  # raised below
+                errors.append(error)
+
+    helpers = [threading.Thread(target=work, name="flush") for _ in range(min(FLUSHES, len(attempts)) - 1)]
+    started = list[threading.Thread]()
+    try:
+        with suppress(RuntimeError):  # the machine has no more threads: this one does what is left
+            for helper in helpers:
+                helper.start()
+                started.append(helper)
+        work()
+    finally:
+        for helper in started:
+            helper.join()
+    for error in sorted(errors, key=lambda error: not isinstance(error, FlushFailed)):
+        raise error
 
 
 def _upwards(directory: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Self
 
 from domain.errors import Invalid, Refused, RootSuspect
@@ -158,8 +158,9 @@ class ChannelDirectories:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._opened:
-            os.close(self._opened.pop())
+        with ExitStack() as closing:  # all of them, also if one cannot be closed in order
+            while self._opened:
+                closing.callback(os.close, self._opened.pop(0))
 
     def channel(self) -> int:
         """The channel's directory. Errors as `open_beneath`."""

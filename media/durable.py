@@ -3,9 +3,9 @@
 import errno
 import os
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import time_ns
 
 from domain.errors import FlushFailed, RootFull, RootSuspect, RootUnavailable
 
@@ -81,8 +81,8 @@ def flush(descriptor: int, root: str, what: str) -> None:
 class SettledDirectories:
     """Flushes directories, unless nothing was added to one, or removed, since that was done by this process.
 
-    A directory's mtime tells, but not at once: its clock ticks every few milliseconds, and what comes within the tick
-    leaves it as it is. So a directory that changed less than `SETTLED_NS` ago is flushed each time.
+    A directory's ctime tells, which nobody can set, but not at once: its clock ticks every few milliseconds, and what
+    comes within the tick leaves it as it is. So a directory that changed within `SETTLED_NS` is flushed each time.
     """
 
     def __init__(self) -> None:
@@ -91,10 +91,10 @@ class SettledDirectories:
     def flush(self, descriptor: int, root: str, what: str) -> None:
         """`flush` an open directory, if need be. Errors as `flush`."""
         status = os.fstat(descriptor)
-        directory, changed = (status.st_dev, status.st_ino), status.st_mtime_ns
+        directory, changed = (status.st_dev, status.st_ino), status.st_ctime_ns
         if self._known.get(directory) == changed:
             return
-        now = time.time_ns()
+        now = time_ns()
         flush(descriptor, root, what)
         if changed < now - SETTLED_NS:
             if len(self._known) >= MOST_SETTLED:

@@ -158,7 +158,12 @@ class SqlEventLog(EventLog):
     def lines_of(self, event_ids: Iterable[str]) -> dict[str, LogLine]:
         """See `EventLog.lines_of`."""
         wanted = {codec.id_bytes(event_id): event_id for event_id in event_ids if is_id(event_id)}
-        return {wanted[row[3]]: lines.stored(*row) for row in self._rows_in(_LINES_OF, list(wanted))}
+        found: dict[str, LogLine] = {}
+        for row in self._rows_in(_LINES_OF, list(wanted)):
+            if row[3] not in wanted:  # a damaged page: the index has the event there, the row has another one
+                raise LogDamaged(row[0], "an index has another event there")
+            found[wanted[row[3]]] = lines.stored(*row)
+        return found
 
     def storage_faults(self) -> Iterator[str]:
         """See `EventLog.storage_faults`."""

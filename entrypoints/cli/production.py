@@ -20,9 +20,9 @@ from entrypoints.cli.common import Channels, Exit, json_option, print_event, pri
 from entrypoints.cli.progress import generation_bars, progress
 from entrypoints.cli.render import err, out
 from entrypoints.encoders import encoder_for
+from entrypoints.projectors import project as project_once
 from entrypoints.settings import load_config, producer_settings, terms_of
 from entrypoints.worker import Production, Worker
-from entrypoints.worker import project as project_once
 from persistence.urls import beside
 
 

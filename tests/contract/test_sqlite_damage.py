@@ -187,3 +187,12 @@ def test_r15_an_id_that_its_index_lost_is_found(path: Path) -> None:
     with a_log(path) as log:
         assert the_event(log) is None
         assert any("events_by_id" in fault for fault in log.storage_faults())
+
+
+def test_a_row_that_its_index_has_as_another_event_is_damage(log: SqlEventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the index is whole and the page of the row is not: Postgres looks up by the one and reads the other."""
+    line = log.read_lines(limit=1)[0]
+    row = (1, line.line, line.leaf_hash, bytes(16), bytes(16), 1)
+    monkeypatch.setattr("persistence.event_log.fetched", lambda *_: [row])
+    with pytest.raises(LogDamaged, match="an index has another event there"):
+        log.lines_of([line.event_id])

@@ -1,14 +1,16 @@
 """What reaches the disk, and in which order, as the kernel is asked for it; what an error or a crash there means."""
 
 import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from application.ports import Deletion
-from domain.errors import FlushFailed
+from domain.errors import FlushFailed, RootUnavailable
 from domain.events import FileIdentity
 from media.segment_root import SegmentRoots
 from tests.integration.media_tree import CHANNEL, a_batch, names, started, steps, traced
@@ -61,6 +63,7 @@ try:
 except RootSuspect as suspect:
     print(suspect)
 """
+Later = Callable[[int], None]
 SYSTEM_CALLS = "unlink,unlinkat,fsync,openat,stat,lstat,newfstatat,fstat"
 
 
@@ -125,6 +128,47 @@ def test_a_flush_of_any_channel_that_fails_makes_the_root_suspect(
     with pytest.raises(FlushFailed, match=f"a directory of channel {bad} cannot be flushed to disk: EIO"):
         SegmentRoots().delete_each(str(root), batches)
     assert sorted(asked) == ["a directory of channel news", "a directory of channel sports"]
+
+
+@pytest.mark.rule("R10")
+@pytest.mark.invariant(9)
+@pytest.mark.parametrize("first", ["news", "sports"])
+def test_a_failed_flush_is_told_before_anything_else_that_went_wrong(
+    root: Path, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R10: the kernel tells of it once, so it must not get lost behind another channel's trouble."""
+
+    def flush(_: int, where: str, what: str) -> None:
+        if "news" in what:
+            raise RootUnavailable(where, "it cannot be opened now: EMFILE")
+        raise FlushFailed(where, f"{what} cannot be flushed to disk: EIO")
+
+    monkeypatch.setattr("media.deletion.flush", flush)
+    channels = sorted(("news", "sports"), key=lambda channel: channel != first)
+    batches = [(channel, a_batch(root, size=2, channel=channel)) for channel in channels]
+    with pytest.raises(FlushFailed, match="a directory of channel sports cannot be flushed"):
+        SegmentRoots().delete_each(str(root), batches)
+
+
+@pytest.mark.rule("R10")
+@pytest.mark.parametrize("threads", [0, 1])
+def test_where_threads_run_out_one_flushes_what_is_left(
+    root: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, started = list[str](), list[threading.Thread]()
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if len(started) == threads:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    monkeypatch.setattr("media.deletion.flush", lambda _, __, what: flushed.append(what))
+    batches = [(channel, a_batch(root, size=2, channel=channel)) for channel in ("arts", "news", "sports")]
+    assert [len(one.deleted) for one in SegmentRoots().delete_each(str(root), batches)] == [2, 2, 2]
+    assert sorted(flushed) == [f"a directory of channel {channel}" for channel in ("arts", "news", "sports")]
 
 
 @pytest.mark.rule("R10")
@@ -263,11 +307,16 @@ class TestDirectoriesThatNobodyChanged:
         return paths
 
     @pytest.fixture
-    def files(self, root: Path, flushed: list[str]) -> SegmentRoots:
+    def later(self, monkeypatch: pytest.MonkeyPatch) -> Later:
+        """Sets the clock that tells how old a change is: so many seconds after now."""
+        return lambda seconds: monkeypatch.setattr("media.durable.time_ns", lambda: time.time_ns() + seconds * 10**9)
+
+    @pytest.fixture
+    def files(self, root: Path, flushed: list[str], later: Later) -> SegmentRoots:
         """Directories that came to be long ago, and were flushed by this process."""
         files = SegmentRoots()
         a_batch(root, size=3, rendition="v1")
-        age(root, root / CHANNEL)
+        later(100)
         files.sync(str(root), CHANNEL, ["v1/v1_segment_000.ts"])
         assert flushed == [f"{CHANNEL}/v1", CHANNEL, "."]
         flushed.clear()
@@ -282,18 +331,29 @@ class TestDirectoriesThatNobodyChanged:
         assert flushed == [f"{CHANNEL}/v1", CHANNEL, "."]
 
     def test_one_with_something_new_is_flushed_each_time_while_it_is_young(
-        self, root: Path, files: SegmentRoots, flushed: list[str]
+        self, root: Path, files: SegmentRoots, flushed: list[str], later: Later
     ) -> None:
-        """The clock of a directory's mtime stands still within its tick."""
+        """The clock of a directory's ctime stands still within its tick."""
         a_batch(root, size=1, rendition="v2")
+        later(1)
         for _ in range(2):
             files.sync(str(root), CHANNEL, ["v2/v2_segment_000.ts"])
         assert flushed == [f"{CHANNEL}/v2", CHANNEL] * 2
         flushed.clear()
-        age(root / CHANNEL, seconds=1000)
+        later(100)
         for _ in range(2):
             files.sync(str(root), CHANNEL, ["v2/v2_segment_000.ts"])
         assert flushed == [f"{CHANNEL}/v2", CHANNEL, f"{CHANNEL}/v2"]
+
+    def test_one_that_was_given_its_old_mtime_again_is_flushed(
+        self, root: Path, files: SegmentRoots, flushed: list[str]
+    ) -> None:
+        """As who puts files back from a copy leaves it."""
+        before = (root / CHANNEL).stat().st_mtime_ns
+        a_batch(root, size=1, rendition="v2")
+        os.utime(root / CHANNEL, ns=(before, before))
+        files.sync(str(root), CHANNEL, ["v2/v2_segment_000.ts"])
+        assert flushed == [f"{CHANNEL}/v2", CHANNEL]
 
     def test_a_directory_that_was_made_anew_is_flushed(
         self, root: Path, files: SegmentRoots, flushed: list[str]
@@ -309,7 +369,8 @@ class TestDirectoriesThatNobodyChanged:
         def failing(_: int, where: str, what: str) -> None:
             raise FlushFailed(where, f"{what} cannot be flushed to disk: EIO")
 
-        age(root, root / CHANNEL, seconds=1000)
+        (root / CHANNEL).rename(root / "aside")
+        (root / "aside").rename(root / CHANNEL)
         with monkeypatch.context() as patched:
             patched.setattr("media.durable.flush", failing)
             with pytest.raises(FlushFailed):
@@ -317,9 +378,3 @@ class TestDirectoriesThatNobodyChanged:
         flushed.clear()
         files.sync(str(root), CHANNEL, ["v1/v1_segment_001.ts"])
         assert flushed == [f"{CHANNEL}/v1", CHANNEL, "."]
-
-
-def age(*directories: Path, seconds: int = 100) -> None:
-    """Let it be so long ago that something came into these directories, or went."""
-    for directory in directories:
-        os.utime(directory, (time.time() - seconds,) * 2)

@@ -26,7 +26,7 @@ from entrypoints.bootstrap import App, opened
 from entrypoints.cli import batches
 from entrypoints.cli import main as command_line
 from entrypoints.cli.common import exit_code
-from entrypoints.worker import project
+from entrypoints.projectors import project
 from persistence.event_log import SqlEventLog
 from tests.builders import FakeClock
 from tests.memory_app import FileEncoder

@@ -40,7 +40,7 @@ from domain.lifecycle import BatchState, SessionState
 from domain.segments import relative_file
 from domain.session import Session
 from entrypoints.bootstrap import App
-from entrypoints.worker import project
+from entrypoints.projectors import project
 from persistence import schema
 from persistence.engine import open_engine
 from tests.builders import FakeClock

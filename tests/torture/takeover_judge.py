@@ -7,7 +7,7 @@ from pathlib import Path
 from application.verify import Level
 from domain.events import BatchCompleted, BatchFailed, BatchStarted, PurgeIssued, Recorded, SegmentsPurged
 from entrypoints.bootstrap import App, opened
-from entrypoints.worker import project
+from entrypoints.projectors import project
 from tests.torture.host_worker import BATCH_SIZE, CHANNELS
 
 KEPT = 2

@@ -13,7 +13,7 @@ from application.generation import Terms, nominal
 from application.handlers import Cause
 from domain.events import Availability, Policy, PurgeIssued, SegmentsPurged, Source
 from entrypoints.bootstrap import App, opened
-from entrypoints.worker import project
+from entrypoints.projectors import project
 from media.journal_file import JournalFiles
 from tests.torture.campaign import in_child
 from tests.torture.conftest import Replay

@@ -105,6 +105,35 @@ class TestWhatIsKnown:
         sessions.heard(later)
         assert sessions.load(channel.id) == channel.session
 
+    def test_who_was_behind_does_not_bring_an_older_state_back(
+        self, channel: Channel, sessions: Sessions, later: list[Recorded]
+    ) -> None:
+        """A thread that folded a page, while another one recorded more of the same session."""
+        session_id = channel.id
+
+        def overtaken() -> Iterator[Recorded]:
+            yield later[0]
+            sessions.load(session_id)
+
+        with patch.object(channel.app.log, "read_session", side_effect=[overtaken(), iter(later)]):
+            assert sessions.load(session_id).version == 2
+        assert sessions.known(session_id) == channel.session
+
+    def test_what_was_forgotten_meanwhile_is_not_remembered(
+        self, channel: Channel, sessions: Sessions, later: list[Recorded]
+    ) -> None:
+        """What a thread was folding may be of a log that went back."""
+
+        session_id = channel.id
+
+        def forgotten() -> Iterator[Recorded]:
+            yield from later
+            sessions.forget()
+
+        with patch.object(channel.app.log, "read_session", side_effect=[forgotten(), iter(())]):
+            sessions.load(session_id)
+            assert sessions.known(session_id).opened is None, "the log is asked"
+
     @pytest.mark.rule("R14")
     def test_what_was_recorded_is_folded_as_it_is_read(self, channel: Channel, store: Store) -> None:
         """R14: the state that a process has of its own events is that of one who replays them."""
