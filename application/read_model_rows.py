@@ -26,6 +26,9 @@ from domain.lifecycle import BatchState, SessionState
 
 _json = msgspec.json.Encoder()
 
+Changes = dict[str, Any]
+"""The fields of a row that an event changes."""
+
 
 class Rows:
     """The rows that events touch, read when they are first needed; without read models all of them come from events."""
@@ -95,12 +98,12 @@ class Rows:
             record = self._batch(envelope.session_id, event.batch)
             if record is None and not isinstance(event, BatchStarted):
                 raise LookupError(f"position {recorded.position} comes before its batch was started")
-            record = change(record, recorded, event)
-            self._batches[envelope.session_id, record.batch] = replace(
-                record, positions=(*record.positions, recorded.position)
-            )
-            if record.state == BatchState.PURGED:
-                self._purged.append((envelope.session_id, record.batch))
+            changed = change(record, recorded, event)
+            changed["positions"] = (*record.positions, recorded.position) if record else (recorded.position,)
+            row = replace(record, **changed) if record else BatchRecord(**changed)
+            self._batches[envelope.session_id, row.batch] = row
+            if row.state == BatchState.PURGED:
+                self._purged.append((envelope.session_id, row.batch))
         changes = _SUMMARY_CHANGES[type(event)](summary, recorded, event) if type(event) in _SUMMARY_CHANGES else {}
         self._sessions[envelope.session_id] = replace(
             summary, version=envelope.version, last_position=recorded.position, **changes
@@ -139,67 +142,65 @@ def _opened(recorded: Recorded, event: SessionOpened) -> SessionSummary:
     )
 
 
-def _batch_started(record: BatchRecord | None, recorded: Recorded, event: BatchStarted) -> BatchRecord:
-    return BatchRecord(
-        session_id=recorded.envelope.session_id,
-        batch=event.batch,
-        state=BatchState.GENERATING,
-        attempt=event.attempt,
-        first_segment=event.first_segment,
-        last_segment=event.last_segment,
-        files=0,
-        bytes=0,
-        started_at=recorded.envelope.recorded_at,
-        completed_at=None,
-        purge_issued_at=None,
-        purged_at=None,
-        because=None,
-        outcome=None,
-        positions=record.positions if record else (),
-    )
+def _batch_started(_: BatchRecord | None, recorded: Recorded, event: BatchStarted) -> Changes:
+    """Every field but the positions."""
+    return {
+        "session_id": recorded.envelope.session_id,
+        "batch": event.batch,
+        "state": BatchState.GENERATING,
+        "attempt": event.attempt,
+        "first_segment": event.first_segment,
+        "last_segment": event.last_segment,
+        "files": 0,
+        "bytes": 0,
+        "started_at": recorded.envelope.recorded_at,
+        "completed_at": None,
+        "purge_issued_at": None,
+        "purged_at": None,
+        "because": None,
+        "outcome": None,
+    }
 
 
-def _batch_completed(record: BatchRecord, recorded: Recorded, event: BatchCompleted) -> BatchRecord:
-    return replace(
-        record,
-        state=BatchState.COMPLETED,
-        completed_at=recorded.envelope.recorded_at,
-        files=len(event.files),
-        bytes=sum(file.size for file in event.files),
-    )
+def _batch_completed(record: BatchRecord, recorded: Recorded, event: BatchCompleted) -> Changes:
+    return {
+        "state": BatchState.COMPLETED,
+        "completed_at": recorded.envelope.recorded_at,
+        "files": len(event.files),
+        "bytes": sum(file.size for file in event.files),
+    }
 
 
-def _batch_failed(record: BatchRecord, recorded: Recorded, event: BatchFailed) -> BatchRecord:
+def _batch_failed(record: BatchRecord, recorded: Recorded, event: BatchFailed) -> Changes:
     told = event.reason.replace("\0", "\N{REPLACEMENT CHARACTER}")  # not every database keeps a zero in its text
-    return replace(record, state=BatchState.FAILED, outcome=told)
+    return {"state": BatchState.FAILED, "outcome": told}
 
 
-def _purge_issued(record: BatchRecord, recorded: Recorded, event: PurgeIssued) -> BatchRecord:
-    return replace(
-        record,
-        state=BatchState.PURGING,
-        purge_issued_at=recorded.envelope.recorded_at,
-        because=_json.encode(event.because).decode(),
-    )
+def _purge_issued(record: BatchRecord, recorded: Recorded, event: PurgeIssued) -> Changes:
+    return {
+        "state": BatchState.PURGING,
+        "purge_issued_at": recorded.envelope.recorded_at,
+        "because": _json.encode(event.because).decode(),
+    }
 
 
-def _purge_refused(record: BatchRecord, recorded: Recorded, event: PurgeRefused) -> BatchRecord:
+def _purge_refused(record: BatchRecord, recorded: Recorded, event: PurgeRefused) -> Changes:
     found = f"{event.matching} of {record.files} files are what was recorded"
-    return replace(record, outcome=f"purge refused: only {found}; it waits for plan {event.plan[:12]}")
+    return {"outcome": f"purge refused: only {found}; it waits for plan {event.plan[:12]}"}
 
 
-def _segments_lost(record: BatchRecord, recorded: Recorded, event: SegmentsLost) -> BatchRecord:
+def _segments_lost(record: BatchRecord, recorded: Recorded, event: SegmentsLost) -> Changes:
     lost = sum(file.size for file in event.files)
     outcome = f"{len(event.files)} of {record.files} files lost: an operator took note"
-    return replace(record, outcome=outcome, files=record.files - len(event.files), bytes=record.bytes - lost)
+    return {"outcome": outcome, "files": record.files - len(event.files), "bytes": record.bytes - lost}
 
 
-def _purge_failed(record: BatchRecord, recorded: Recorded, event: PurgeFailed) -> BatchRecord:
+def _purge_failed(record: BatchRecord, recorded: Recorded, event: PurgeFailed) -> Changes:
     errors = ", ".join(f"{file.name} ({file.errno})" for file in event.remaining)
-    return replace(record, outcome=f"attempt {event.attempt} left {errors}")
+    return {"outcome": f"attempt {event.attempt} left {errors}"}
 
 
-def _segments_purged(record: BatchRecord, recorded: Recorded, event: SegmentsPurged) -> BatchRecord:
+def _segments_purged(record: BatchRecord, recorded: Recorded, event: SegmentsPurged) -> Changes:
     outcome = f"{event.deleted} deleted"
     if event.already_absent:
         outcome += f", {len(event.already_absent)} already absent"
@@ -208,10 +209,10 @@ def _segments_purged(record: BatchRecord, recorded: Recorded, event: SegmentsPur
     earlier = record.files - event.deleted - len(event.already_absent) - len(event.superseded)
     if earlier > 0:  # the counts of an outcome are those of its attempt
         outcome += f", {earlier} settled by earlier attempts"
-    return replace(record, state=BatchState.PURGED, purged_at=recorded.envelope.recorded_at, outcome=outcome)
+    return {"state": BatchState.PURGED, "purged_at": recorded.envelope.recorded_at, "outcome": outcome}
 
 
-_BATCH_CHANGES: dict[type, Callable[[Any, Recorded, Any], BatchRecord]] = {
+_BATCH_CHANGES: dict[type, Callable[[Any, Recorded, Any], Changes]] = {
     BatchStarted: _batch_started,
     BatchCompleted: _batch_completed,
     BatchFailed: _batch_failed,
@@ -222,7 +223,7 @@ _BATCH_CHANGES: dict[type, Callable[[Any, Recorded, Any], BatchRecord]] = {
     SegmentsPurged: _segments_purged,
 }
 
-_SUMMARY_CHANGES: dict[type, Callable[[SessionSummary, Recorded, Any], dict[str, Any]]] = {
+_SUMMARY_CHANGES: dict[type, Callable[[SessionSummary, Recorded, Any], Changes]] = {
     BatchStarted: lambda row, at, event: {"state": SessionState.GENERATING},
     BatchCompleted: lambda row, at, event: {
         "state": SessionState.READY,

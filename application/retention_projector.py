@@ -36,7 +36,8 @@ LONGEST_PART = 1000
 LONGEST_PART_US = 500_000
 """A part that took so long, and no less than reading the backlog did, ends with the group of batches under way.
 
-For the read models wait meanwhile. It ends no sooner than with what was asked for.
+What became due since waits meanwhile, and so does who wants the worker to end. It ends no sooner than with what was
+asked for.
 """
 
 EVER = 2**62

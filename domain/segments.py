@@ -154,7 +154,9 @@ class ExpectedFile(NamedTuple):
 
 def expected_files(naming: Naming, renditions: Iterable[str], numbers: range) -> tuple[ExpectedFile, ...]:
     """Every file of the segments ``numbers``: by rendition, then by number."""
-    return tuple(ExpectedFile(r, number, file_name(naming, r, number)) for r in renditions for number in numbers)
+    before, digits, after = _parts(naming.pattern)
+    ends = [(number, before + digits % file_number(naming, number) + after) for number in numbers]
+    return tuple([ExpectedFile(rendition, number, rendition + end) for rendition in renditions for number, end in ends])
 
 
 def identity_of(file: SegmentFile) -> FileIdentity:
