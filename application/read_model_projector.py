@@ -24,6 +24,8 @@ class ReadModelProjector:
     def catch_up(self, progress: Callable[[int], None] = lambda _: None) -> int:
         """Apply every event that is recorded by now; ``progress`` hears of each position. Returns the last one.
 
+        What comes while the last page is applied is for the next time: else this would not end beside busy producers.
+
         Raises:
             LogDamaged: as `EventLog.read`; the rows tell the log up to the page before.
             ReadModelsDamaged: an event does not follow from the rows; they tell the log up to the page before.
@@ -31,7 +33,10 @@ class ReadModelProjector:
         """
         while page := self._log.read(after=(checkpoint := self._read_models.checkpoint()), limit=PAGE):
             if self._apply(page, checkpoint):
-                progress(page[-1].position)
+                checkpoint = page[-1].position
+                progress(checkpoint)
+                if len(page) < PAGE:
+                    break
         return checkpoint
 
     def _apply(self, page: Sequence[Recorded], after: int) -> bool:

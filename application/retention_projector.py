@@ -91,6 +91,8 @@ class RetentionProjector:
             if len(page) < PAGE or len(touched) >= AT_ONCE:
                 self._replace(touched, checkpoint)
                 touched.clear()
+            if len(page) < PAGE:
+                break
         if touched:
             self._replace(touched, checkpoint)
 

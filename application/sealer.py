@@ -27,4 +27,6 @@ class Sealer:
             size, frontier = merkle.extend(seal.size, seal.frontier, (line.leaf_hash for line in lines))
             seal = Seal(size=size, frontier=frontier)
             self._seals.save(seal, merkle.root(frontier))
+            if len(lines) < PAGE:
+                break
         return seal

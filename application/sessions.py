@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from application.folding import fold, fold_in
 from application.ports import EventLog, IdSource, Snapshots
+from application.session_memory import Known, SessionMemory
 from domain.commands import Successor
 from domain.errors import NotFound, StoreUnavailable
 from domain.events import Recorded, SessionOpened
@@ -37,10 +37,7 @@ class Sessions:
     ) -> None:
         self._log, self._ids, self._snapshots, self._every = log, ids, snapshots, every
         self._limit = known
-        self._life = 0
-        self._known: dict[str, _Known] = {}
-        self._known_before: dict[str, _Known] = {}
-        self._left: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._memory = SessionMemory()
         self._store_id = ""
 
     def load(self, session_id: str) -> Session:
@@ -50,15 +47,16 @@ class Sessions:
             LogDamaged: its events cannot be read, or do not follow from one another.
 
         """
-        life, known = self._life, self._kept(session_id) or self._from_snapshot(session_id)
-        return self._follow(life, known, self._log.read_session(session_id, after_version=known.session.version))
+        memory = self._memory
+        known = memory.find(session_id) or self._from_snapshot(session_id)
+        return self._follow(memory, known, self._log.read_session(session_id, after_version=known.session.version))
 
     def known(self, session_id: str, version: int = 1) -> Session:
         """The state that this process knows, if that is of this version or a later one; `load` otherwise.
 
         The log may have more by now. Who appends by the state's version hears of that; else `load` is what to ask.
         """
-        known = self._kept(session_id)
+        known = self._memory.find(session_id)
         return known.session if known and known.session.version >= version else self.load(session_id)
 
     def heard(self, recorded: Sequence[Recorded]) -> None:
@@ -70,11 +68,12 @@ class Sessions:
             LogDamaged: as `load`.
 
         """
-        life, known = self._life, self._kept(recorded[0].envelope.session_id) if recorded else None
+        memory = self._memory
+        known = memory.find(recorded[0].envelope.session_id) if recorded else None
         if known:
             new = [one for one in recorded if one.envelope.version > known.session.version]
             if new and new[0].envelope.version == known.session.version + 1:
-                self._follow(life, known, new)
+                self._follow(memory, known, new)
 
     def opened(self, session_id: str) -> SessionOpened | None:
         """What the session was opened with; None if the log does not know it. Nothing changes that: it is read once.
@@ -87,8 +86,7 @@ class Sessions:
 
     def forget(self) -> None:
         """Forget what was folded from the log: it is read again. What another thread is folding is not remembered."""
-        self._life += 1
-        self._known, self._known_before, self._left = {}, {}, {}
+        self._memory = SessionMemory()
 
     def steps(self, session_id: str, start: Session | None = None) -> Iterator[tuple[Recorded, Session]]:
         """Every event of the session (after ``start``), each with the state after it.
@@ -149,12 +147,12 @@ class Sessions:
 
     def earlier(self, session: Session) -> Iterator[Session]:
         """The channel's sessions before this one that have anything left on the disk, newest first."""
-        channel, last = session.terms.channel, session.terms.ordinal - 1
-        seen, left = self._left.get(channel, (0, ()))
+        channel, last, memory = session.terms.channel, session.terms.ordinal - 1, self._memory
+        seen, left = memory.left.get(channel, (0, ()))
         ordinals = (*range(last, seen, -1), *(ordinal for ordinal in left if ordinal <= last))
         found = [one for ordinal in ordinals if _leaves(one := self.load(self.id_of(channel, ordinal)))]
         if last >= seen:  # what has nothing left is not looked at again
-            self._left[channel] = last, tuple(one.terms.ordinal for one in found)
+            memory.left[channel] = last, tuple(one.terms.ordinal for one in found)
         yield from found
 
     def later(self, session: Session) -> Iterator[Session]:
@@ -170,25 +168,22 @@ class Sessions:
         """What the channel's later sessions have done (see `Successor`)."""
         return successor_of(self.later(session))
 
-    def _kept(self, session_id: str) -> "_Known | None":
-        return self._known.get(session_id) or self._known_before.get(session_id)
-
-    def _follow(self, life: int, known: "_Known", events: Iterable[Recorded]) -> Session:
-        """The state after more events; it is remembered, unless all was forgotten since ``life`` was asked."""
+    def _follow(self, memory: SessionMemory, known: Known, events: Iterable[Recorded]) -> Session:
+        """The state after more events, which is remembered where it was begun: `forget` forgets that, too."""
         session, folding = known.session, None
         for recorded in events:
             folding = folding or Folding(session)
             fold_in(folding, recorded)
         if folding:
             session = folding.session()
-            known = _Known(session, self._keep_snapshot(session, known.snapped))
-        if session.version and life == self._life:
-            self._remember(known)
+            known = Known(session, self._keep_snapshot(session, known.snapped))
+        if session.version:
+            memory.remember(known, self._limit)
         return session
 
-    def _from_snapshot(self, session_id: str) -> "_Known":
+    def _from_snapshot(self, session_id: str) -> Known:
         found = self._snapshots.load(session_id) if self._snapshots else None
-        return _Known(found or Session(session_id), found.version if found else 0)
+        return Known(found or Session(session_id), found.version if found else 0)
 
     def _keep_snapshot(self, session: Session, snapped: int) -> int:
         """Keep the state, if it is time to; up to which version it is kept then."""
@@ -200,24 +195,8 @@ class Sessions:
             self._snapshots.save(session)
         return session.version
 
-    def _remember(self, known: "_Known") -> None:
-        """The states that are asked for stay; of the others those go that were not asked for the longest time."""
-        newest = self._kept(known.session.session_id)
-        if newest and newest.session.version > known.session.version:
-            known = newest  # another thread was ahead
-        if len(self._known) >= self._limit and known.session.session_id not in self._known:
-            self._known_before, self._known = self._known, {}
-        self._known[known.session.session_id] = known
-
     def _exists(self, channel: str, ordinal: int) -> bool:
         return self._log.version_of(self.id_of(channel, ordinal)) > 0
-
-
-class _Known(NamedTuple):
-    """A state, and up to which version it was kept as a snapshot."""
-
-    session: Session
-    snapped: int
 
 
 def _leaves(session: Session) -> bool:

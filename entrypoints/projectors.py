@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import structlog
 
+from application.read_model_projector import PAGE
 from application.retention_projector import Round
-from domain.errors import LogDamaged, StoreUnavailable
+from domain.errors import LogDamaged, ReadModelsDamaged, StoreUnavailable
+from domain.events import OF_ROOTS
 from entrypoints.bootstrap import App
 
 POLL_S = 1.0
@@ -22,8 +24,8 @@ log = structlog.get_logger("trailkeep.worker")
 
 
 class Projectors:
-    """Both threads. A damaged log ends them, and so all purging, at once; anything else that they cannot go on from
-    has ``stop`` called.
+    """Both threads. A damaged log ends them, and so all purging, as soon as one of them finds it: nothing is sealed or
+    purged after what either has under way. Anything else that they cannot go on from has ``stop`` called.
     """
 
     def __init__(self, app: App, stopping: threading.Event, stop: Callable[[], None]) -> None:
@@ -33,8 +35,8 @@ class Projectors:
         self.damage: LogDamaged | None = None
         self.fatal: BaseException | None = None
         self._threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=name)
-            for name, work in (("purger", self._purge), ("read models", self._keep))
+            threading.Thread(target=self._guarded, args=(self._purge, self._purged), name="purger"),
+            threading.Thread(target=self._guarded, args=(self._keep, threading.Event()), name="read models"),
         ]
 
     def start(self) -> None:
@@ -51,38 +53,40 @@ class Projectors:
         self._produced.set()
         self._app.signal.notify()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # it was begun
+                thread.join()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None], done: threading.Event) -> None:
+        """What was found is known before anybody is woken, or waits for who reads the messages."""
         try:
             work()
         except LogDamaged as damage:
-            if self.damage is None:
+            first, self.damage = self.damage is None, self.damage or damage
+            if first:
                 log.error("purging stops: the log is damaged", reason=str(damage))
-            self.damage = self.damage or damage
         except BaseException as error:
             self.fatal = self.fatal or error
             self._stop()
+        finally:
+            done.set()
+            self._app.signal.notify()
 
     def _purge(self) -> None:
-        app, busy = self._app, False
-        try:
-            while self.damage is None:
-                last = self._stopping.is_set() or self._produced.is_set()
-                busy = self._done("purger", lambda: bool(app.retention.run_part(MOST_PURGES).recorded), last)
-                if last and (self._stopping.is_set() or not busy):
-                    return
-                app.signal.wait(0 if busy else self._sleep())
-        finally:
-            self._purged.set()
-            app.signal.notify()
+        app = self._app
+        while self.damage is None:
+            last = self._stopping.is_set() or self._produced.is_set()
+            busy = self._done("purger", lambda: bool(app.retention.run_part(MOST_PURGES).recorded), last)
+            if last and (self._stopping.is_set() or not busy):
+                return
+            app.signal.wait(0 if busy else self._sleep())
 
     def _keep(self) -> None:
         """Until nothing is purged any more; then once again."""
         app, last = self._app, False
         while self.damage is None and not last:
             last = self._purged.is_set()
-            self._done("read models", lambda: _describe(app), last)
+            if self.damage is None:
+                self._done("read models", lambda: _describe(app), last)
             if not last:
                 app.signal.wait(POLL_S)
 
@@ -120,6 +124,13 @@ def project(app: App, progress: Callable[[str, int, int], None] = lambda *_: Non
 
 
 def _describe(app: App) -> bool:
-    app.read_model_projector.catch_up()
+    try:
+        app.read_model_projector.catch_up()
+    except ReadModelsDamaged:
+        # Where an event does not follow from those before it, that is the log's fault, and the rows' only else.
+        for one in app.log.read(after=app.read_models.checkpoint(), limit=PAGE):
+            if not isinstance(one.event, OF_ROOTS):
+                app.sessions.load(one.envelope.session_id)
+        raise
     app.sealer.catch_up()
     return True

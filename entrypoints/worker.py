@@ -76,10 +76,10 @@ class Worker:
         ]
         projectors = Projectors(self._app, self._stopping, self.stop)
         with _stopping_on_signals(self.stop):
-            projectors.start()
-            for thread in producers:
-                thread.start()
             try:
+                projectors.start()
+                for thread in producers:
+                    thread.start()
                 while any(thread.is_alive() for thread in producers) if producers else projectors.is_alive():
                     follower.wait(POLL_S / 2)
             except BaseException:
@@ -87,10 +87,11 @@ class Worker:
                 raise
             finally:
                 for thread in producers:
-                    thread.join()
+                    if thread.ident is not None:  # it was begun
+                        thread.join()
                 projectors.finish()
         follower.catch_up()
-        for error in (self._fatal, projectors.fatal, projectors.damage, follower.damage):
+        for error in (projectors.damage, self._fatal, projectors.fatal, follower.damage):
             if error is not None:
                 raise error
         return self._errors

@@ -117,7 +117,10 @@ def _flush_each(attempts: "Sequence[_Attempt]") -> None:
     finally:
         for helper in started:
             helper.join()
-    for error in sorted(errors, key=lambda error: not isinstance(error, FlushFailed)):
+        for error in errors:
+            if isinstance(error, FlushFailed):
+                raise error  # also in the place of an interrupt
+    for error in errors:
         raise error
 
 

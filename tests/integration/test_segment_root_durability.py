@@ -151,6 +151,24 @@ def test_a_failed_flush_is_told_before_anything_else_that_went_wrong(
 
 
 @pytest.mark.rule("R10")
+@pytest.mark.invariant(9)
+def test_an_interrupt_does_not_hide_a_failed_flush(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R10: the next process would flush with success what this one was told is lost."""
+    together = threading.Barrier(2)
+
+    def flush(_: int, where: str, what: str) -> None:
+        together.wait()
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        raise FlushFailed(where, f"{what} cannot be flushed to disk: EIO")
+
+    monkeypatch.setattr("media.deletion.flush", flush)
+    batches = [(channel, a_batch(root, size=2, channel=channel)) for channel in ("news", "sports")]
+    with pytest.raises(FlushFailed):
+        SegmentRoots().delete_each(str(root), batches)
+
+
+@pytest.mark.rule("R10")
 @pytest.mark.parametrize("threads", [0, 1])
 def test_where_threads_run_out_one_flushes_what_is_left(
     root: Path, threads: int, monkeypatch: pytest.MonkeyPatch

@@ -220,7 +220,7 @@ def test_what_is_kept_in_memory_has_a_bound(channel: Channel) -> None:
             assert sessions.load(session_id) == channel.app.sessions.load(session_id)
             assert sessions.load(ids[0]).session_id == ids[0]
     assert reads == ids, "each once, and the first, which is asked for all the time, not again"
-    assert len(sessions._known) + len(sessions._known_before) <= 6
+    assert len(sessions._memory) <= 6
 
 
 def test_an_ended_session_is_kept_for_the_next_process(channel: Channel) -> None:
