@@ -101,8 +101,11 @@ class EventLog(Protocol):
     def append_each(self, drafts: Sequence[Draft]) -> list[tuple[Recorded, ...] | None]:
         """Append drafts of different sessions, durably, in one transaction; the answer to each, in their order.
 
-        None for a draft that was left out, whatever the reason. `append` tells it; and should it be recorded after all,
-        who decides anew finds it.
+        None for a draft that was left out, and is not recorded; `append` tells why.
+
+        Raises:
+            StoreUnavailable: nobody can tell what was recorded. Who decides anew finds it in the log.
+
         """
         ...
 

@@ -81,13 +81,18 @@ class SqlEventLog(EventLog):
         appends = [_append(new, one.expected_version, one.fence) for new, one in zip(written, drafts, strict=True)]
         if not appends:
             return []
+        heads: Sequence[int | None]
         try:
             heads = self._commits.ask(appends)
         except (LogDamaged, StoreUnavailable):
-            return [None] * len(drafts)
+            heads = [None] * len(drafts)
+        answers = [
+            self._after_all(new) if head is None else _recorded(new, head)
+            for new, head in zip(written, heads, strict=True)
+        ]
         if self._on_append:
             self._on_append()
-        return [None if head is None else _recorded(new, head) for new, head in zip(written, heads, strict=True)]
+        return answers
 
     def read_session(self, session_id: str, *, after_version: int = 0) -> Iterator[Recorded]:
         """See `EventLog.read_session`."""
@@ -192,6 +197,13 @@ class SqlEventLog(EventLog):
         """Whether the lease has that epoch still. Epochs only grow: a fence that does not hold never will again."""
         lease = SqlLeases(self._engine).find(fence.resource)
         return lease is not None and lease.epoch == fence.epoch
+
+    def _after_all(self, written: Sequence[Written]) -> tuple[Recorded, ...] | None:
+        """The events of a draft that was left out, if they are recorded all the same; None if they are not."""
+        try:
+            return self._known(written) or None
+        except EventIdConflict:
+            return None
 
     def _known(self, written: Sequence[Written]) -> tuple[Recorded, ...]:
         """The events as the log holds them already; nothing unless it holds them all."""

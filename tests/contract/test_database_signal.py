@@ -17,7 +17,7 @@ from tests.contract.postgres_rows import query
 from tests.contract.stores import closing, log_at, url_of
 from tests.contract.tcp_proxy import TcpProxy
 
-NEVER = 100.0
+NEVER = 10_000.0
 """Seconds; longer than a test may last."""
 
 ROOT = Path(__file__).parents[2]

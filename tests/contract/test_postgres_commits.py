@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from application.ports import Draft
 from domain.errors import EventIdConflict, LogDamaged, StoreUnavailable
 from domain.events import Envelope
 from persistence import codec
@@ -122,6 +123,30 @@ def test_r15_an_append_that_is_cut_at_its_commit_is_recorded_once(postgres_url: 
         assert proxy.cuts == 1
         assert [one.envelope for one in log.read()] == some_events(4)
         assert log.append(some_events(1, after=4), expected_version=4)[0].position == 5
+
+
+@pytest.mark.rule("R15")
+@pytest.mark.parametrize("cut", CUTS)
+def test_r15_appends_that_are_made_together_are_recorded_once_when_they_are_cut(postgres_url: str, cut: Cut) -> None:
+    """Who is told that one was left out decides anew, with other ids: then it must not be there."""
+    with a_log_behind(postgres_url) as (log, proxy):
+        proxy.cut_at(b"append_events", cut)
+        answers = log.append_each([Draft(some_events(2, of=7), 0), Draft(some_events(1, of=8), 0)])
+        assert proxy.cuts == 1
+        recorded = [[one.envelope for one in log.read_session(session(of))] for of in (7, 8)]
+        assert recorded == [[one.envelope for one in answer or ()] for answer in answers]
+        if cut is Cut.AFTER_THE_COMMIT:
+            assert recorded == [some_events(2, of=7), some_events(1, of=8)]
+
+
+@pytest.mark.rule("R15")
+def test_r15_of_appends_that_nobody_could_be_asked_of_nothing_is_said(postgres_url: str) -> None:
+    with a_log_behind(postgres_url) as (log, proxy):
+        proxy.cut_at(b"append_events", Cut.AFTER_THE_COMMIT, stay_away=True)
+        with pytest.raises(StoreUnavailable):
+            log.append_each([Draft(some_events(2, of=7), 0), Draft(some_events(1, of=8), 0)])
+        proxy.come_back()
+        assert [len(list(log.read_session(session(of)))) for of in (7, 8)] == [2, 1]
 
 
 @pytest.mark.rule("R15")

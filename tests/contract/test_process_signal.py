@@ -4,7 +4,7 @@ from threading import Barrier, Thread
 
 from persistence.signals import ProcessSignal
 
-NEVER = 100.0
+NEVER = 10_000.0
 """Seconds; longer than a test may last."""
 
 

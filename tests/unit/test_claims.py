@@ -9,6 +9,7 @@ import pytest
 
 from application.claims import Claims, of_root, of_session
 from domain.errors import HeldElsewhere, LeaseLost
+from entrypoints.heartbeat import BEATS
 from entrypoints.world import Lives
 from persistence.memory_leases import MemoryLeases
 from tests.builders import FakeClock
@@ -55,6 +56,30 @@ def test_what_one_has_another_cannot_claim(here: Host, there: Host) -> None:
         False,
         True,
     )
+
+
+@pytest.mark.parametrize("stops_after_renewals", [0, 1, 7])
+@pytest.mark.parametrize("offset", [0.0, 0.1, 0.5, 0.99])
+def test_a_standby_takes_over_in_less_than_two_lease_times(
+    here: Host, there: Host, database: FakeClock, stops_after_renewals: int, offset: float
+) -> None:
+    """Both look as often as they do in `Worker`: the holder renews, and the standby asks, `BEATS` times a lease."""
+    beat = LEASE_S / BEATS
+    here.claims.claim("root:1")
+    for _ in range(stops_after_renewals):
+        database.advance(beat)
+        here.clock.advance(beat)
+        here.claims.renew()
+    stopped, waited = database.now(), offset * beat
+    database.advance(waited)
+    while True:
+        try:
+            there.claims.claim("root:1")
+        except HeldElsewhere:
+            database.advance(beat)
+        else:
+            break
+    assert LEASE_S * 1e6 <= database.now() - stopped < 2 * LEASE_S * 1e6
 
 
 def test_what_ran_out_goes_to_who_comes_next_in_another_epoch(
