@@ -13,13 +13,12 @@ from application.together import Together
 from domain.errors import ConcurrencyConflict, EventIdConflict, LeaseLost, LogDamaged, StoreUnavailable
 from domain.events import Envelope, Recorded
 from domain.ids import is_id
-from domain.merkle import leaf_hash
 from persistence import codec, lines
 from persistence.codec import Written
 from persistence.engine import backend, fetched
 from persistence.leases import SqlLeases
 from persistence.storage import checks_of, writer_of
-from persistence.writer import Append, Row
+from persistence.writer import Append, append_of
 
 PAGE = 500
 """Events of a session that are read at once; no transaction stays open in between."""
@@ -78,7 +77,7 @@ class SqlEventLog(EventLog):
     def append_each(self, drafts: Sequence[Draft]) -> list[tuple[Recorded, ...] | None]:
         """See `EventLog.append_each`."""
         written = [codec.encode_append(one.envelopes, one.expected_version) for one in drafts]
-        appends = [_append(new, one.expected_version, one.fence) for new, one in zip(written, drafts, strict=True)]
+        appends = [append_of(new, one.expected_version, one.fence) for new, one in zip(written, drafts, strict=True)]
         if not appends:
             return []
         heads: Sequence[int | None]
@@ -186,7 +185,7 @@ class SqlEventLog(EventLog):
         return store_id
 
     def _commit(self, written: Sequence[Written], expected_version: int, fence: Fence | None) -> tuple[Recorded, ...]:
-        (head,) = self._commits.ask([_append(written, expected_version, fence)])
+        (head,) = self._commits.ask([append_of(written, expected_version, fence)])
         if head is None and fence and not self._holds(fence):
             raise LeaseLost(fence.resource, fence.epoch)
         if head is None:
@@ -239,19 +238,5 @@ class SqlEventLog(EventLog):
         return rows[0][0]
 
 
-def _append(written: Sequence[Written], expected_version: int, fence: Fence | None) -> Append:
-    return Append([_row(line, envelope) for line, envelope in written], expected_version, fence)
-
-
 def _recorded(written: Sequence[Written], head: int) -> tuple[Recorded, ...]:
     return tuple(Recorded(position, envelope) for position, (_, envelope) in enumerate(written, head + 1))
-
-
-def _row(line: bytes, envelope: Envelope) -> Row:
-    return (
-        codec.id_bytes(envelope.event_id),
-        codec.id_bytes(envelope.session_id),
-        envelope.version,
-        line,
-        leaf_hash(line),
-    )

@@ -9,6 +9,10 @@ from sqlalchemy import Engine, event
 
 from application.ports import Fence
 from domain.errors import LogDamaged
+from domain.events import Envelope
+from domain.merkle import leaf_hash
+from persistence import codec
+from persistence.codec import Written
 from persistence.engine import driver, raise_translated
 from persistence.sqlite import ERRORS, take_turn
 
@@ -25,6 +29,22 @@ class Append(msgspec.Struct, frozen=True):
     rows: Sequence[Row]
     expected_version: int
     fence: Fence | None = None
+
+
+def append_of(written: Sequence[Written], expected_version: int, fence: Fence | None) -> Append:
+    """The append of these events, of one session."""
+    return Append([row_of(line, envelope) for line, envelope in written], expected_version, fence)
+
+
+def row_of(line: bytes, envelope: Envelope) -> Row:
+    """The row of an event."""
+    return (
+        codec.id_bytes(envelope.event_id),
+        codec.id_bytes(envelope.session_id),
+        envelope.version,
+        line,
+        leaf_hash(line),
+    )
 
 
 _STATE = """

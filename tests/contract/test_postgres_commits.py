@@ -11,8 +11,8 @@ from application.ports import Draft
 from domain.errors import EventIdConflict, LogDamaged, StoreUnavailable
 from domain.events import Envelope
 from persistence import codec
-from persistence.event_log import SqlEventLog, _row
-from persistence.writer import Append
+from persistence.event_log import SqlEventLog
+from persistence.writer import Append, row_of
 from tests.contract.log_events import a_failure, an_event, fill, session, some_events
 from tests.contract.postgres_rows import query
 from tests.contract.stores import log_at
@@ -26,7 +26,7 @@ def log(postgres_url: str) -> Iterator[SqlEventLog]:
 
 
 def an_append(envelopes: Sequence[Envelope], expected_version: int) -> Append:
-    return Append([_row(*written) for written in map(codec.encode, envelopes)], expected_version)
+    return Append([row_of(*written) for written in map(codec.encode, envelopes)], expected_version)
 
 
 def of(number: int, count: int = 1, after: int = 0) -> Append:

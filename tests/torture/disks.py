@@ -15,6 +15,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
 _MNT_DETACH = 2
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _AUTOCLEAR = 0x4C82, 0x4C0A, 4
 _LOOP_CONFIG = struct.Struct("2I 5Q 4I 160x 2Q 64x")
+
+MOUNTS = 50
+"""How often a mount is tried: for five seconds."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -58,8 +62,20 @@ class Filesystem:
         self._stack.close()
 
     def mount(self) -> None:
-        """Mount it; after a cut its journal is replayed."""
-        _call("mount", self._device.encode(), str(self.mounted).encode(), self.kind.encode(), 0, None)
+        """Mount it; after a cut its journal is replayed.
+
+        XFS does not mount a filesystem that is mounted still: a process that was started meanwhile, with mounts of its
+        own, may have it for as long as it takes to begin.
+        """
+        for left in reversed(range(MOUNTS)):
+            try:
+                _call("mount", self._device.encode(), str(self.mounted).encode(), self.kind.encode(), 0, None)
+            except OSError as error:
+                if error.errno != errno.EINVAL or not left:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def unmount(self, *, lazily: bool = False) -> None:
         """Unmount it; while somebody uses it only ``lazily``: who has something of it open keeps that."""
