@@ -30,13 +30,13 @@ class Projectors:
 
     def __init__(self, app: App, stopping: threading.Event, stop: Callable[[], None]) -> None:
         self._app, self._stopping, self._stop = app, stopping, stop
-        self._produced, self._purged = threading.Event(), threading.Event()
+        self._produced, self._ended = threading.Event(), threading.Event()
         self._lock, self._pauses = threading.Lock(), dict[str, str]()
         self.damage: LogDamaged | None = None
         self.fatal: BaseException | None = None
         self._threads = [
-            threading.Thread(target=self._guarded, args=(self._purge, self._purged), name="purger"),
-            threading.Thread(target=self._guarded, args=(self._keep, threading.Event()), name="read models"),
+            threading.Thread(target=self._guarded, args=(self._purge,), name="purger"),
+            threading.Thread(target=self._guarded, args=(self._keep,), name="read models"),
         ]
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Projectors:
             if thread.ident is not None:  # it was begun
                 thread.join()
 
-    def _guarded(self, work: Callable[[], None], done: threading.Event) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         """What was found is known before anybody is woken, or waits for who reads the messages."""
         try:
             work()
@@ -68,7 +68,7 @@ class Projectors:
             self.fatal = self.fatal or error
             self._stop()
         finally:
-            done.set()
+            self._ended.set()
             self._app.signal.notify()
 
     def _purge(self) -> None:
@@ -84,7 +84,7 @@ class Projectors:
         """Until nothing is purged any more; then once again."""
         app, last = self._app, False
         while self.damage is None and not last:
-            last = self._purged.is_set()
+            last = self._ended.is_set()
             if self.damage is None:
                 self._done("read models", lambda: _describe(app), last)
             if not last:

@@ -147,7 +147,7 @@ class ChannelDirectories:
 
     def __init__(self, root: str, channel: str) -> None:
         self.path, self._name = root, check_label("channel", channel)
-        self._opened: list[int] = []
+        self._stack = ExitStack()
         self._channel: int | None = None
         self._inner: dict[str, int] = {}
 
@@ -158,9 +158,7 @@ class ChannelDirectories:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with ExitStack() as closing:  # all of them, also if one cannot be closed in order
-            while self._opened:
-                closing.callback(os.close, self._opened.pop(0))
+        self._stack.close()
 
     def channel(self) -> int:
         """The channel's directory. Errors as `open_beneath`."""
@@ -218,7 +216,7 @@ class ChannelDirectories:
                 self.rendition(name)
 
     def _keep(self, descriptor: int) -> int:
-        self._opened.append(descriptor)
+        self._stack.callback(os.close, descriptor)
         return descriptor
 
 

@@ -10,25 +10,25 @@ from application.ports import Agenda, AgendaItem, Seal, Seals
 from domain import merkle
 from domain.errors import LogDamaged, ReadModelsDamaged
 from persistence.bulk import execute_each, insertion
-from persistence.engine import backend, fetched, writing
+from persistence.engine import fetched, writing
 from persistence.tables import agenda, checkpoints
 from persistence.tables import seal as seal_row
 
 _HASH_BYTES = 32
 _RETENTION = "retention"
 
-_CHECKPOINT = "SELECT position FROM checkpoints WHERE projector = {}"
+_CHECKPOINT = "SELECT position FROM checkpoints WHERE projector = ?"
 _POSITION = select(checkpoints.c.position).where(checkpoints.c.projector == bindparam("of"))
 _NO_ITEMS = "DELETE FROM agenda WHERE session_id = ?"
 _ITEM = insertion(agenda)
-_DUE = "SELECT session_id, batch, due_at FROM agenda WHERE due_at <= {}"
-_NEXT = "SELECT min(due_at) FROM agenda WHERE due_at > {}"
+_DUE = "SELECT session_id, batch, due_at FROM agenda WHERE due_at <= ?"
+_NEXT = "SELECT min(due_at) FROM agenda WHERE due_at > ?"
 _ITEMS = select(agenda.c.session_id, agenda.c.batch, agenda.c.due_at)
 
 
 def checkpoint_of(engine: Engine, projector: str) -> int:
     """The projector's checkpoint; 0 before its first. Each purge asks for it: so it is one statement of the driver."""
-    rows = fetched(engine, _CHECKPOINT.format(backend(engine).PARAMETER), (projector,))
+    rows = fetched(engine, _CHECKPOINT, (projector,))
     return _position(projector, rows[0][0] if rows else 0)
 
 
@@ -98,12 +98,12 @@ class SqlAgenda(Agenda):
     def due(self, now: int) -> list[AgendaItem]:
         """See `Agenda.due`."""
         # Sorted here: to give them in this order the database would look at those that are not due as well.
-        due = map(_item, fetched(self._engine, _DUE.format(backend(self._engine).PARAMETER), (now,)))
+        due = map(_item, fetched(self._engine, _DUE, (now,)))
         return sorted(due, key=lambda item: (item.session_id, item.batch))
 
     def next_due_at(self, after: int) -> int | None:
         """See `Agenda.next_due_at`."""
-        earliest: int | None = fetched(self._engine, _NEXT.format(backend(self._engine).PARAMETER), (after,))[0][0]
+        earliest: int | None = fetched(self._engine, _NEXT, (after,))[0][0]
         return earliest
 
     def waiting(self) -> list[AgendaItem]:

@@ -147,11 +147,11 @@ def driver_cursor(engine: Engine) -> Iterator[Any]:
 
 
 def fetched(engine: Engine, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
-    """All rows of one statement, as with `driver_cursor`."""
+    """All rows of one statement, with a question mark for each parameter; else as with `driver_cursor`."""
     of = backend(engine)
     connection = _unused(engine) or own_connection(engine)
     try:
-        rows: list[Any] = connection.execute(sql, parameters).fetchall()
+        rows: list[Any] = connection.execute(sql.replace("?", of.PARAMETER), parameters).fetchall()
     except BaseException as error:
         connection.close()
         if isinstance(error, of.ERRORS):

@@ -15,7 +15,7 @@ from domain.events import Envelope, Recorded
 from domain.ids import is_id
 from persistence import codec, lines
 from persistence.codec import Written
-from persistence.engine import backend, fetched
+from persistence.engine import fetched
 from persistence.leases import SqlLeases
 from persistence.storage import checks_of, writer_of
 from persistence.writer import Append, append_of
@@ -50,7 +50,6 @@ class SqlEventLog(EventLog):
         self._engine = engine
         self._writer = writer_of(engine)
         self._commits = Together[Append, int | None](self._writer.commit, apart=LogDamaged)
-        self._parameter = backend(engine).PARAMETER
         self._on_append = on_append
 
     def append(
@@ -229,7 +228,7 @@ class SqlEventLog(EventLog):
             yield from self._rows(sql.format(",".join("?" * len(some))), *some)
 
     def _rows(self, sql: str, *parameters: object) -> list[Any]:
-        return fetched(self._engine, sql.replace("?", self._parameter), parameters)
+        return fetched(self._engine, sql, parameters)
 
     def _one(self, sql: str) -> Any:
         rows = self._rows(sql)

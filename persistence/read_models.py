@@ -11,7 +11,7 @@ from application.ports import BatchRecord, ReadModels, SessionSummary
 from domain.errors import ReadModelsDamaged
 from persistence.bulk import Values, columns, execute_each, replacement
 from persistence.checkpoints import checkpoint_of, move, position_of
-from persistence.engine import backend, fetched, writing
+from persistence.engine import fetched, writing
 from persistence.tables import batch_ledger, session_summaries
 
 _PROJECTOR = "read_models"
@@ -110,19 +110,19 @@ class SqlReadModels(ReadModels):
 
     def summaries(self, session_ids: Collection[str]) -> list[SessionSummary]:
         """See `ReadModels.summaries`."""
-        return [_summary(row) for some in _parts(session_ids) for row in self._rows_of(_SUMMARIES, "{0}", some)]
+        return [_summary(row) for some in _parts(session_ids) for row in self._rows_of(_SUMMARIES, "?", some)]
 
     def records(self, keys: Collection[tuple[str, int]]) -> list[BatchRecord]:
         """See `ReadModels.records`."""
         return [
             _batch_record(row)
             for some in _parts(keys)
-            for row in self._rows_of(_RECORDS, "({0}, {0})", [value for key in some for value in key], len(some))
+            for row in self._rows_of(_RECORDS, "(?, ?)", [value for key in some for value in key], len(some))
         ]
 
     def _rows_of(self, sql: str, place: str, values: Sequence[Any], places: int | None = None) -> list[Any]:
         """What a statement finds by a list of keys. Each page of events asks, so it goes to the driver as it is."""
-        marks = ", ".join([place.format(backend(self._engine).PARAMETER)] * (places or len(values)))
+        marks = ", ".join([place] * (places or len(values)))
         return fetched(self._engine, sql.format(marks), values)
 
     def batches(self, session_id: str, *, numbers: Sequence[int] | None = None) -> list[BatchRecord]:

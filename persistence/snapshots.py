@@ -12,7 +12,7 @@ from domain.ids import is_id
 from domain.merkle import leaf_hash
 from domain.session import Session
 from persistence import codec
-from persistence.engine import backend, fetched, writing
+from persistence.engine import fetched, writing
 from persistence.tables import events
 from persistence.tables import snapshots as kept
 
@@ -21,7 +21,7 @@ _DECODER = msgspec.json.Decoder(Session)
 _LOAD = """
     SELECT snapshots.state, snapshots.state_hash, snapshots.leaf_hash, snapshots.version, events.line FROM snapshots
     JOIN events ON events.session_id = snapshots.session_id AND events.version = snapshots.version
-    WHERE snapshots.session_id = {0} AND snapshots.code = {0}"""
+    WHERE snapshots.session_id = ? AND snapshots.code = ?"""
 
 
 class SqlSnapshots(Snapshots):
@@ -29,13 +29,12 @@ class SqlSnapshots(Snapshots):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._load = _LOAD.format(backend(engine).PARAMETER)
 
     def load(self, session_id: str) -> Session | None:
         """See `Snapshots.load`."""
         if not is_id(session_id):
             return None
-        row = next(iter(fetched(self._engine, self._load, (codec.id_bytes(session_id), code()))), None)
+        row = next(iter(fetched(self._engine, _LOAD, (codec.id_bytes(session_id), code()))), None)
         if row is None:
             return None
         state, state_hash, last_hash, version, line = row
