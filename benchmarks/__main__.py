@@ -3,18 +3,16 @@
 They write below the directory for temporary files; TMPDIR chooses another filesystem.
 """
 
-import logging
 import platform
 import tempfile
 from pathlib import Path
 
 import click
 import msgspec
-import structlog
 from rich.console import Console
 
 from benchmarks import append, latency, load, postgres, purge, replay, run, size
-from benchmarks.measure import count_cpu_time, show
+from benchmarks.measure import count_cpu_time, quiet, show
 
 SCRIPTS = {
     "append": append.measure,
@@ -26,6 +24,7 @@ SCRIPTS = {
     "size": size.measure,
     "purge": purge.measure,
     "latency": latency.measure,
+    "latency-postgres": latency.measure_postgres,
     "postgres": postgres.measure,
     "postgres-slow-flush": postgres.measure_slow,
     "run": run.measure,
@@ -45,7 +44,7 @@ def main(figures: tuple[str, ...], json_file: Path | None, *, cpu: bool) -> None
     """Measure FIGURES, or all of them but the slow ones, each beside its peer."""
     if cpu:
         count_cpu_time()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))  # as the command line does
+    quiet()
     console, measured = Console(), []
     for name in figures or [name for name in SCRIPTS if name not in SLOW]:
         with tempfile.TemporaryDirectory(prefix="trailkeep-bench-") as directory:

@@ -5,6 +5,7 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from eventsourcing.application import Application
 
@@ -19,6 +20,7 @@ from persistence.event_log import SqlEventLog
 EVENTS = 200
 ROUNDS = 11
 THREADS, GROUPED = 64, 6400
+STRAIGHT = "Trailkeep, without the queue of group commits"
 OURS, PEER, RECORDER, RAW = "Trailkeep", "eventsourcing, save", "eventsourcing, recorder alone", "driver alone"
 
 
@@ -30,8 +32,16 @@ def measure(directory: Path) -> Figure:
         closing(peer_application(str(directory / "peer.db"))) as peer,
         closing(bare_database(directory / "raw.db")) as raw,
     ):
+        sessions = count(1)
         values = take_turns(
-            {OURS: _ours(app.log), PEER: _peer(peer), RECORDER: _recorder(peer), RAW: _raw(raw, line)}, ROUNDS
+            {
+                OURS: _ours(app.log, sessions),
+                STRAIGHT: _straight(app.log, sessions),
+                PEER: _peer(peer),
+                RECORDER: _recorder(peer),
+                RAW: _raw(raw, line),
+            },
+            ROUNDS,
         )
     return Figure(
         "append, one event a commit",
@@ -43,6 +53,7 @@ def measure(directory: Path) -> Figure:
             ratio(values, OURS, PEER, ">= 1.7"),
             ratio(values, OURS, RECORDER, "none"),
             ratio(values, OURS, RAW, ">= 0.7"),
+            ratio(values, OURS, STRAIGHT, "1: latency at low load does not grow"),
         ],
     )
 
@@ -127,15 +138,24 @@ def _raw_grouped(connection: Any, line: bytes, each: int) -> Contender:
     return lambda: per_second(GROUPED, work)
 
 
-def _ours(log: SqlEventLog, sessions: "count[int] | None" = None) -> Contender:
-    numbers = sessions or count(1)
-
+def _ours(log: SqlEventLog, sessions: "count[int]") -> Contender:
     def work() -> None:
-        session_id = a_session_id(next(numbers))
+        session_id = a_session_id(next(sessions))
         for version in range(EVENTS):
             log.append([an_envelope(session_id, version + 1, started(version))], expected_version=version)
 
     return lambda: per_second(EVENTS, work)
+
+
+def _straight(log: SqlEventLog, sessions: "count[int]") -> Contender:
+    """As if nobody else could have something to write at the same time."""
+    ours = _ours(log, sessions)
+
+    def once() -> float:
+        with patch.object(log._commits, "ask", log._writer.commit):
+            return ours()
+
+    return once
 
 
 def _peer(application: Application[Any]) -> Contender:

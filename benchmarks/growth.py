@@ -1,11 +1,10 @@
-"""How the cost of an event, a load and a purge grows with the log and with the number of channels.
+"""How the cost of an event, a batch, a purge, a load and a replay grows with the log and with the number of channels.
 
 `python -m benchmarks.growth DIRECTORY --json docs/explanation/scale.json` makes a log for each size, measures, and
 removes it; a log that `benchmarks.large_log` left in a directory given with `--also` is measured as well, and grows.
 """
 
 import json
-import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,23 +15,26 @@ from statistics import median
 from typing import Any
 
 import click
-import structlog
 
+from application.generation import expected_of, nominal
+from application.handlers import Cause
 from application.sessions import Sessions
-from benchmarks.fleet import fill
+from benchmarks.fleet import SEGMENT_MS, SIZE, fill
 from benchmarks.histories import a_session_id, an_envelope, batches
 from benchmarks.histories import opened as opening
-from benchmarks.measure import fsync_ms, seconds
+from benchmarks.measure import fsync_ms, quiet, seconds
+from domain.events import PurgeFailed, Recorded, SegmentsPurged, Source
 from entrypoints.bootstrap import App, opened
 
 SIZES = ((10_000, 100), (100_000, 100), (1_000_000, 100), (100_000, 1_000), (100_000, 10_000))
 """Events and channels."""
 
-APPENDED, LOADED, PURGED, PAGES, OF_SESSION = 1_000, 50, 50, 5, 100
+APPENDED, LOADED, PRODUCED, PARTS, PAGES, OF_SESSION = 1_000, 50, 100, 50, 5, 100
+CAUSE, SOURCE = Cause("bench"), Source(label="bytes", producer="bench")
 
 
 def measure(app: App) -> dict[str, float]:
-    """Microseconds of the processor for an append, a load, a purge and a projected event, and by the wall; medians."""
+    """Microseconds of the processor, and by the wall; medians."""
     numbers = count(10**9)
     app.retention.catch_up()
     app.read_model_projector.catch_up()
@@ -40,7 +42,9 @@ def measure(app: App) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, took in (
         ("load", _loads(app)),
+        ("replay", _replays(app)),
         ("purge", _purges(app)),
+        ("batch", _batches(app)),
         ("append", _appends(app, numbers)),
         ("projection", _projections(app, numbers)),
     ):
@@ -59,22 +63,54 @@ def _took(work: Callable[[], object]) -> Took:
     return wall, time.process_time() - processor
 
 
+def _each(took: Took, parts: int) -> Took:
+    return took[0] / parts, took[1] / parts
+
+
 def _loads(app: App) -> Iterator[Took]:
     """Open sessions that the process does not know, each with its snapshot, if there is one."""
-    running = [one.session_id for one in app.read_models.sessions() if one.closed_at is None]
-    for session_id in Random(7).sample(running, min(LOADED, len(running))):
+    for session_id in _running(app, LOADED):
         sessions = Sessions(app.log, app.ids, app.snapshots)
         yield _took(lambda sessions=sessions, session_id=session_id: sessions.load(session_id))
 
 
+def _replays(app: App) -> Iterator[Took]:
+    """The same from nothing, by the event."""
+    for session_id in _running(app, LOADED):
+        sessions = Sessions(app.log, app.ids)
+        took = _took(lambda sessions=sessions, session_id=session_id: sessions.load(session_id))
+        yield _each(took, sessions.load(session_id).version)
+
+
+def _running(app: App, most: int) -> list[str]:
+    running = [one.session_id for one in app.read_models.sessions() if one.closed_at is None]
+    return Random(7).sample(running, min(most, len(running)))
+
+
 def _purges(app: App) -> Iterator[Took]:
-    """Batches of five files that the fleet left to be purged: two events each, and everything in between."""
-    for _ in range(PURGED):
-        before = app.log.head()
-        took = _took(lambda: app.retention.run_part(1))
-        if app.log.head() == before:
+    """Batches of five files that the fleet left to be purged, by the batch: two events each, and all in between."""
+    for _ in range(PARTS):
+        recorded = list[Recorded]()
+        took = _took(lambda recorded=recorded: recorded.extend(app.retention.run_part(1).recorded))
+        purged = sum(isinstance(one.event, SegmentsPurged | PurgeFailed) for one in recorded)
+        if not purged:
             return
-        yield took
+        yield _each(took, purged)
+
+
+def _batches(app: App) -> Iterator[Took]:
+    """A batch of five files in a session that the process knows: started, written, completed, and in the playlists."""
+    for session_id in _running(app, PRODUCED):
+        app.sessions.load(session_id)
+        yield _took(lambda session_id=session_id: _batch(app, session_id))
+
+
+def _batch(app: App, session_id: str) -> None:
+    app.generation.start(session_id, SOURCE, CAUSE)
+    session = app.sessions.load(session_id)
+    for one in expected_of(session):
+        Path(session.terms.media_root.path, session.terms.channel, one.file).write_bytes(bytes(SIZE))
+    app.generation.complete(session_id, nominal(SEGMENT_MS, {}), "bench")
 
 
 def _appends(app: App, numbers: "count[int]") -> Iterator[Took]:
@@ -93,9 +129,8 @@ def _projections(app: App, numbers: "count[int]") -> Iterator[Took]:
             session_id, history = a_session_id(number), [opening(), *islice(batches(), OF_SESSION - 1)]
             envelopes = [an_envelope(session_id, version, what) for version, what in enumerate(history, 1)]
             app.log.append(envelopes, expected_version=0)
-        wall, processor = _took(lambda: _follow(app))
-        appended = app.log.head() - before
-        yield wall / appended, processor / appended
+        took = _took(lambda: _follow(app))
+        yield _each(took, app.log.head() - before)
 
 
 def _follow(app: App) -> None:
@@ -110,7 +145,7 @@ def _follow(app: App) -> None:
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
 def main(directory: Path, also: Path | None, json_file: Path | None) -> None:
     """Measure logs of all sizes below DIRECTORY."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    quiet()
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"fsync_ms": round(fsync_ms(directory), 3), "rows": []}

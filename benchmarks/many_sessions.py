@@ -7,9 +7,7 @@ due, so what is measured begins after them. This process only looks: once a seco
 of the others.
 """
 
-import gc
 import json
-import logging
 import multiprocessing
 import os
 import platform
@@ -26,11 +24,10 @@ from typing import Any
 
 import click
 import msgspec
-import structlog
 
 from application.generation import Terms, nominal
 from application.handlers import Cause
-from benchmarks.measure import fsync_ms
+from benchmarks.measure import fsync_ms, quiet
 from domain.events import Availability, Policy, Source
 from domain.segments import DEFAULT_PATTERN
 from entrypoints.bootstrap import App, opened
@@ -67,13 +64,17 @@ def _channel(number: int) -> str:
     return f"channel-{number:05d}"
 
 
-def _open(url: str, root: str, sessions: int) -> None:
-    """Open a session for each channel; the log then has a root's marker and so many first events."""
+def _root(roots: Sequence[str], number: int) -> str:
+    return roots[number % len(roots)]
+
+
+def _open(url: str, roots: Sequence[str], sessions: int) -> None:
+    """Open a session for each channel; the log then has the roots' markers and so many first events."""
 
     def one(number: int) -> None:
         terms = Terms(
             channel=_channel(number),
-            root=root,
+            root=_root(roots, number),
             batch_size=1,
             renditions=("v",),
             pattern=DEFAULT_PATTERN,
@@ -85,21 +86,22 @@ def _open(url: str, root: str, sessions: int) -> None:
         app.generation.open(terms, CAUSE)
 
     with opened(url) as app:
-        one(0)
+        for number in range(len(roots)):
+            one(number)
         app.read_model_projector.catch_up()
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(one, range(1, sessions)))
+            list(pool.map(one, range(len(roots), sessions)))
         app.read_model_projector.catch_up()
         app.sealer.catch_up()
 
 
-def _produce(url: str, root: str, channels: range, rate: float, stop: Event, begun: Barrier) -> None:
+def _produce(url: str, roots: Sequence[str], channels: range, rate: float, stop: Event, begun: Barrier) -> None:
     """Batches in turn over these channels, each at its time; who is late goes on at once."""
-    _quiet()
+    quiet()
     numbers = count()
     with opened(url) as app:
         ids = [app.sessions.id_of(_channel(number), 1) for number in channels]
-        directories = [f"{root}/{_channel(number)}/v" for number in channels]
+        directories = [f"{_root(roots, number)}/{_channel(number)}/v" for number in channels]
         begun.wait()
         begin = time.monotonic() + 1.0
 
@@ -122,14 +124,8 @@ def _batch(app: App, session_id: str, directory: str, batch: int) -> None:
     app.generation.complete(session_id, nominal(2000, {}), "load generator")
 
 
-def _quiet() -> None:
-    """As the command line is, which does not look for garbage among what was imported either (`entrypoints.start`)."""
-    gc.freeze()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-
-
 def _project(url: str) -> None:
-    _quiet()
+    quiet()
     with opened(url) as app:
         Worker(app).run([], None, tell=lambda _: None)
 
@@ -169,15 +165,15 @@ def _sample(app: App, at: float, producers: Sequence[Any], projector: Any) -> Sa
     )
 
 
-def run(directory: Path, sessions: int, rate: float, seconds: float, producing: int) -> list[Sample]:
+def run(directory: Path, sessions: int, rate: float, seconds: float, producing: int, disks: int) -> list[Sample]:
     """Drive the load and look at it once a second."""
-    url, root = f"sqlite:///{directory / 'log.db'}", str(directory / "media")
-    _open(url, root, sessions)
+    url, roots = f"sqlite:///{directory / 'log.db'}", [str(directory / f"media-{number}") for number in range(disks)]
+    _open(url, roots, sessions)
     stop, begun = SPAWN.Event(), SPAWN.Barrier(producing + 1)
     projector = SPAWN.Process(target=_project, args=(url,))
     shares = [range(number, sessions, producing) for number in range(producing)]
     producers = [
-        SPAWN.Process(target=_produce, args=(url, root, channels, rate * len(channels) / sessions, stop, begun))
+        SPAWN.Process(target=_produce, args=(url, roots, channels, rate * len(channels) / sessions, stop, begun))
         for channels in shares
     ]
     everybody = [projector, *producers]
@@ -241,14 +237,21 @@ def summary(samples: list[Sample], rate: float) -> dict[str, Any]:
 @click.option("--rate", default=1000.0, show_default=True, help="Events a second.")
 @click.option("--seconds", default=600.0, show_default=True)
 @click.option("--producers", default=2, show_default=True, help="Processes that produce.")
+@click.option("--roots", default=1, show_default=True, help="Media roots that the channels are spread over.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all samples here.")
-def main(sessions: int, rate: float, seconds: float, producers: int, json_file: Path | None) -> None:
+def main(sessions: int, rate: float, seconds: float, producers: int, roots: int, json_file: Path | None) -> None:
     """Open SESSIONS, drive them, and print the figures. TMPDIR chooses the filesystem."""
-    _quiet()
+    quiet()
     with tempfile.TemporaryDirectory(prefix="trailkeep-bench-") as directory:
         flush = fsync_ms(Path(directory))
-        samples = run(Path(directory), sessions, rate, seconds, producers)
-    found = {"sessions": sessions, "producers": producers, "fsync ms": round(flush, 2), **summary(samples, rate)}
+        samples = run(Path(directory), sessions, rate, seconds, producers, roots)
+    found = {
+        "sessions": sessions,
+        "producers": producers,
+        "roots": roots,
+        "fsync ms": round(flush, 2),
+        **summary(samples, rate),
+    }
     for name, value in found.items():
         click.echo(f"{name:<36} {value}")
     if json_file:

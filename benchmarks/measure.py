@@ -1,5 +1,7 @@
 """How the benchmarks measure: contenders take turns, medians and the medians of the ratios are shown."""
 
+import gc
+import logging
 import math
 import os
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import msgspec
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -76,6 +79,12 @@ def seconds(work: Callable[[], object]) -> float:
     start = clock()
     work()
     return clock() - start
+
+
+def quiet() -> None:
+    """As the command line is, which does not look for garbage among what was imported either (`entrypoints.start`)."""
+    gc.freeze()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
 
 
 def count_cpu_time() -> None:

@@ -47,12 +47,12 @@ def _measure(name: str, _: Path, settings: Sequence[str]) -> Figure:
     with ExitStack() as stack:
         server = PostgresServer(*settings)
         stack.callback(server.close)
-        ours, other = _database(server, "ours"), _database(server, "other")
+        ours, other = database_of(server, "ours"), database_of(server, "other")
         logs = [stack.enter_context(_log(ours)) for _ in range(CLIENTS)]
-        peer = _peer_application(server, _database(server, "peer"))
+        peer = _peer_application(server, database_of(server, "peer"))
         stack.callback(peer.close)
         bare = [stack.enter_context(psycopg.connect(other, autocommit=True)) for _ in range(CLIENTS)]
-        _bare_tables(bare[0])
+        bare_tables(bare[0])
         sessions = count(1)
         values = take_turns(
             {
@@ -78,7 +78,8 @@ def _measure(name: str, _: Path, settings: Sequence[str]) -> Figure:
     )
 
 
-def _database(server: PostgresServer, name: str) -> str:
+def database_of(server: PostgresServer, name: str) -> str:
+    """The URL of a new database."""
     with psycopg.connect(server.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return server.url(name)
@@ -110,7 +111,8 @@ def _peer_application(server: PostgresServer, url: str) -> Application[Any]:
     )
 
 
-def _bare_tables(connection: psycopg.Connection) -> None:
+def bare_tables(connection: psycopg.Connection) -> None:
+    """Two logs of one table each, numbered by a sequence; rows of the second have the transaction's id as well."""
     columns = "session_id bytea, version bigint, line bytea, UNIQUE (session_id, version)"
     connection.execute(f"CREATE TABLE serial_events (position bigserial PRIMARY KEY, {columns})")
     connection.execute(
