@@ -1,5 +1,6 @@
 """`workers`: who does what, where several hosts share a log."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -26,7 +27,8 @@ def workers(ctx: click.Context, as_json: bool) -> None:
             return
         if not as_json:
             app.read_model_projector.catch_up()
-        rows = [_row(app, lease) for lease in (app.leases.all() if app.leases else ())]
+        paths = {root_id: path for path, root_id in app.read_models.roots()}
+        rows = [_row(app, lease, paths) for lease in (app.leases.all() if app.leases else ())]
     if as_json:
         print_json(rows)
         return
@@ -34,12 +36,12 @@ def workers(ctx: click.Context, as_json: bool) -> None:
     out.print(table(names, [_shown(row) for row in rows]))
 
 
-def _row(app: App, lease: Lease) -> dict[str, Any]:
+def _row(app: App, lease: Lease, paths: Mapping[str, str]) -> dict[str, Any]:
     kind, _, of = lease.resource.partition(":")
     return {
         "resource": lease.resource,
         "kind": kind,
-        "of": _name(app, kind, of),
+        "of": _channel(app, of) if kind == "session" else paths.get(of, of),
         "worker": lease.owner,
         "host": lease.host,
         "epoch": lease.epoch,
@@ -49,12 +51,10 @@ def _row(app: App, lease: Lease) -> dict[str, Any]:
     }
 
 
-def _name(app: App, kind: str, of: str) -> str:
-    """The channel of a session, the path of a root; the id, of what the read models do not know."""
-    if kind == "session":
-        found = app.read_models.session(of)
-        return found.channel if found else of
-    return next((one.root for one in app.read_models.sessions() if one.root_id == of), of)
+def _channel(app: App, session_id: str) -> str:
+    """Its name; the id, of a session that the read models do not know. So it is with the path of a root."""
+    found = app.read_models.session(session_id)
+    return found.channel if found else session_id
 
 
 def _shown(row: dict[str, Any]) -> tuple[str, ...]:

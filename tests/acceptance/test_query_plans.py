@@ -3,14 +3,17 @@
 The statements are those that the database was really asked; their plans are its own.
 """
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, event, make_url
 
+from application.claims import of_root, of_session
 from entrypoints import bootstrap
 from persistence.engine import driver
 from tests.acceptance.command_line import RENDITION, Store
@@ -158,6 +161,26 @@ def test_a_purge_reads_no_table_from_end_to_end_but_the_sessions(news: Store, mo
     assert news.invoke("project").exit_code == 0
     assert news.names() < before
     assert asked.scanned() == {"session_summaries"}
+
+
+def test_who_holds_what_reads_the_sessions_that_are_held_and_no_others(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path, postgres_url)
+    store.open()
+    with bootstrap.opened(postgres_url) as worker:
+        session = worker.sessions.resolve("news")
+        worker.read_model_projector.catch_up()
+        for resource in (of_session(session.session_id), of_root(session.terms.media_root.root_id)):
+            worker.claims.claim(resource)
+        asked = Asked(monkeypatch, store)
+        held = store.invoke("workers", "--json")
+    assert {(row["kind"], row["of"]) for row in json.loads(held.stdout)} == {
+        ("session", "news"),
+        ("root", str(store.root)),
+    }
+    assert asked.speak_of("session_summaries")
+    assert asked.scanned() == set()
 
 
 def test_a_scan_would_be_seen(news: Store, monkeypatch: pytest.MonkeyPatch) -> None:

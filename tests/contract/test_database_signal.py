@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from entrypoints.bootstrap import opened
+from entrypoints.projectors import Projectors
 from persistence import schema
 from persistence.checkpoints import SqlAgenda
-from persistence.signals import DatabaseSignal
+from persistence.signals import DatabaseSignal, ProcessSignal
 from tests.contract.log_events import fill, some_events
 from tests.contract.postgres_rows import query
 from tests.contract.stores import closing, log_at, url_of
 from tests.contract.tcp_proxy import TcpProxy
+from tests.memory_app import Channel
 
 NEVER = 10_000.0
 """Seconds; longer than a test may last."""
@@ -108,6 +111,27 @@ def test_a_signal_that_was_never_waited_for_has_opened_nothing(tmp_path: Path) -
     with closing(url_of(tmp_path / "log.db")) as engine:
         DatabaseSignal(engine).close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_no_notice_told_of_the_poll_finds(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that runs, whose signal is lost each time: what another process completes is purged all the same."""
+    monkeypatch.setattr(ProcessSignal, "notify", lambda _: None)
+    stopping = threading.Event()
+    with opened(url) as worker, opened(url) as other:
+        news = Channel(other, tmp_path / "media")  # type: ignore[arg-type]
+        news.open()
+        projectors = Projectors(worker, stopping, stopping.set)
+        projectors.start()
+        try:
+            until(lambda: worker.agenda.checkpoint() == worker.read_models.checkpoint() == 1)  # and now they sleep
+            news.generate(3)
+            until(lambda: len(news.segments()) == 4)
+            until(lambda: worker.seals.load().size == other.log.head())
+        finally:
+            monkeypatch.undo()
+            stopping.set()
+            projectors.finish()
+    assert (projectors.damage, projectors.fatal) == (None, None)
 
 
 # Postgres: a lost connection

@@ -1,6 +1,7 @@
 """A server that is away, refuses or was never there: one clear error, and nothing is lost."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 from domain.errors import Invalid, StoreUnavailable
 from persistence import schema
 from persistence.checkpoints import SqlAgenda
-from persistence.engine import open_engine
+from persistence.engine import IDLE, driver_cursor, fetched, open_engine
 from tests.contract.log_events import an_event, fill, some_events
 from tests.contract.postgres_rows import query
 from tests.contract.stores import closing, log_at
@@ -179,3 +180,19 @@ def test_r20_a_url_that_names_no_database_is_refused_without_telling_the_passwor
 )
 def test_what_libpq_takes_is_taken(url: str) -> None:
     open_engine(url)
+
+
+def test_of_connections_that_were_used_at_once_eight_are_kept_for_the_next(postgres_url: str) -> None:
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with closing(postgres_url) as engine:
+        with ExitStack() as used:
+            for _ in range(IDLE + 4):
+                used.enter_context(driver_cursor(engine)).execute("SELECT 1")
+            assert query(postgres_url, others) == [(IDLE + 4,)]
+        while query(postgres_url, others) != [(IDLE,)]:
+            pass  # those that were closed are still ending
+        for _ in range(3):
+            fetched(engine, "SELECT 1")
+        assert query(postgres_url, others) == [(IDLE,)]
+    while query(postgres_url, others) != [(0,)]:
+        pass

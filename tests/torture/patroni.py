@@ -42,15 +42,15 @@ from tests.postgres_server import free_port
 DATABASE = "trailkeep"
 NODES = ("a", "b", "c")
 PATIENCE_S = 180
-DCS: dict[str, Any] = {
-    "ttl": 20,
-    "loop_wait": 2,
-    "retry_timeout": 5,
-    "synchronous_mode": True,
-    "synchronous_mode_strict": True,
-    "postgresql": {"use_pg_rewind": True, "parameters": {"synchronous_commit": "on"}},
-}
-"""What docs/howto/high-availability.md shows. A ttl of 20 s is the least that Patroni takes."""
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "high-availability.md"
+
+
+def shown() -> dict[str, Any]:
+    """The configuration of a node that the how-to shows."""
+    import yaml  # noqa: PLC0415 Patroni brings it
+
+    found: dict[str, Any] = yaml.safe_load(HOWTO.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0])
+    return found
 
 
 def what_is_missing() -> str | None:
@@ -71,29 +71,26 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, others: Sequence["Node"], binaries: Path) -> None:
-        """Write its configuration; JSON is YAML."""
-        parameters = {"unix_socket_directories": "", "shared_buffers": "16MB", "fsync": "off"}
-        configuration = {
-            "scope": "trailkeep",
-            "name": self.name,
-            "restapi": {"listen": f"127.0.0.1:{self.api}", "connect_address": f"127.0.0.1:{self.api}"},
-            "raft": {
-                "data_dir": str(self.home / "raft"),
-                "self_addr": f"127.0.0.1:{self.raft}",
-                "partner_addrs": [f"127.0.0.1:{other.raft}" for other in others],
-            },
-            "bootstrap": {"dcs": DCS, "initdb": [{"encoding": "UTF8"}, "no-locale", {"auth": "trust"}]},
-            "postgresql": {
-                "listen": f"127.0.0.1:{self.port}",
-                "connect_address": f"127.0.0.1:{self.port}",
-                "data_dir": str(self.home / "data"),
-                "bin_dir": str(binaries),
-                "pgpass": str(self.home / "pgpass"),
-                "use_unix_socket": False,
-                "parameters": parameters,
-                "pg_hba": ["host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"],
-                "authentication": {"superuser": {"username": "postgres"}, "replication": {"username": "postgres"}},
-            },
+        """Write what the how-to shows, with its own name, places and addresses, on one machine; JSON is YAML."""
+        configuration = shown()
+        configuration["name"] = self.name
+        configuration["restapi"] = {"listen": f"127.0.0.1:{self.api}", "connect_address": f"127.0.0.1:{self.api}"}
+        configuration["raft"] = {
+            "data_dir": str(self.home / "raft"),
+            "self_addr": f"127.0.0.1:{self.raft}",
+            "partner_addrs": [f"127.0.0.1:{other.raft}" for other in others],
+        }
+        configuration["bootstrap"]["initdb"] += ["no-locale", {"auth": "trust"}]
+        configuration["postgresql"] |= {
+            "listen": f"127.0.0.1:{self.port}",
+            "connect_address": f"127.0.0.1:{self.port}",
+            "data_dir": str(self.home / "data"),
+            "bin_dir": str(binaries),
+            "pgpass": str(self.home / "pgpass"),
+            "use_unix_socket": False,
+            "parameters": {"unix_socket_directories": "", "shared_buffers": "16MB", "fsync": "off"},
+            "pg_hba": ["host all all 127.0.0.1/32 trust", "host replication all 127.0.0.1/32 trust"],
+            "authentication": {"superuser": {"username": "postgres"}, "replication": {"username": "postgres"}},
         }
         (self.home / "patroni.yml").write_text(json.dumps(configuration))
 
