@@ -1,5 +1,6 @@
 """From a database URL to an engine whose every connection is durable and whose every failure is an error of ours."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,9 +28,21 @@ __all__ = [
 ]
 
 IDLE = 8
-"""Connections that `driver_cursor` keeps for the next one who asks."""
+"""Connections that are kept for the next one who asks."""
 
-_idle: WeakKeyDictionary[Engine, deque[Any]] = WeakKeyDictionary()
+PATIENCE_S = 0.1
+"""How long a single statement waits for one of these before one more is opened, which takes longer than it does."""
+
+
+class _Kept:
+    """The connections of an engine that nobody uses now, and turns at them."""
+
+    def __init__(self) -> None:
+        self.idle = deque[Any]()
+        self.turns = threading.BoundedSemaphore(IDLE)
+
+
+_kept: WeakKeyDictionary[Engine, _Kept] = WeakKeyDictionary()
 
 
 class Backend(Protocol):
@@ -106,11 +119,11 @@ def open_engine(url: str) -> Engine:
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin)
     event.listen(engine, "handle_error", translate)
-    idle = _idle[engine] = deque()
+    kept = _kept[engine] = _Kept()
 
     def close_idle(_: Engine) -> None:
-        while idle:
-            idle.pop().close()
+        while kept.idle:
+            kept.idle.pop().close()
 
     event.listen(engine, "engine_disposed", close_idle)
     return engine
@@ -148,6 +161,16 @@ def driver_cursor(engine: Engine) -> Iterator[Any]:
 
 def fetched(engine: Engine, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
     """All rows of one statement, with a question mark for each parameter; else as with `driver_cursor`."""
+    turns = _kept[engine].turns
+    in_turn = turns.acquire(timeout=PATIENCE_S)
+    try:
+        return _fetched(engine, sql, parameters)
+    finally:
+        if in_turn:
+            turns.release()
+
+
+def _fetched(engine: Engine, sql: str, parameters: Sequence[object]) -> list[Any]:
     of = backend(engine)
     connection = _unused(engine) or own_connection(engine)
     try:
@@ -162,15 +185,15 @@ def fetched(engine: Engine, sql: str, parameters: Sequence[object] = ()) -> list
 
 
 def _keep(engine: Engine, connection: Any) -> None:
-    if len(_idle[engine]) < IDLE:
-        _idle[engine].append(connection)
+    if len(idle := _kept[engine].idle) < IDLE:
+        idle.append(connection)
     else:
         connection.close()
 
 
 def _unused(engine: Engine) -> Any:
     """The connection that was used last, of those that nobody uses now; None if there is none."""
-    idle, is_lost = _idle[engine], backend(engine).is_lost
+    idle, is_lost = _kept[engine].idle, backend(engine).is_lost
     while True:
         try:
             connection = idle.pop()

@@ -1,12 +1,14 @@
 """A server that is away, refuses or was never there: one clear error, and nothing is lost."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from domain.errors import Invalid, StoreUnavailable
 from persistence import schema
@@ -182,7 +184,10 @@ def test_what_libpq_takes_is_taken(url: str) -> None:
     open_engine(url)
 
 
-def test_of_connections_that_were_used_at_once_eight_are_kept_for_the_next(postgres_url: str) -> None:
+def test_of_connections_that_were_used_at_once_eight_are_kept_and_waited_for(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.engine.PATIENCE_S", 60.0)
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with closing(postgres_url) as engine:
         with ExitStack() as used:
@@ -191,8 +196,10 @@ def test_of_connections_that_were_used_at_once_eight_are_kept_for_the_next(postg
             assert query(postgres_url, others) == [(IDLE + 4,)]
         while query(postgres_url, others) != [(IDLE,)]:
             pass  # those that were closed are still ending
-        for _ in range(3):
-            fetched(engine, "SELECT 1")
-        assert query(postgres_url, others) == [(IDLE,)]
+        opened = list[object]()
+        event.listen(engine, "connect", lambda *_: opened.append(1))
+        with ThreadPoolExecutor(IDLE * 4) as pool:
+            list(pool.map(lambda _: fetched(engine, "SELECT pg_sleep(0.001)"), range(IDLE * 20)))
+        assert opened == [], "more that ask at once wait for one of them"
     while query(postgres_url, others) != [(0,)]:
         pass
