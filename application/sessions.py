@@ -110,9 +110,16 @@ class Sessions:
         return self._ids.derive(self._store_id, f"{channel}/{ordinal}")
 
     def newest_of(self, channel: str) -> Session | None:
-        """The channel's newest session, if it ever had one."""
-        newest = self._newest_id(channel)
-        return self.load(newest) if newest else None
+        """The channel's newest session, if it ever had one: found by doubling, then halving, the ordinal."""
+        if not self._exists(channel, 1):
+            return None
+        low, high = 1, 2
+        while self._exists(channel, high):
+            low, high = high, high * 2
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._exists(channel, middle) else (low, middle)
+        return self.load(self.id_of(channel, low))
 
     def of_channel(self, channel: str) -> list[Session]:
         """Every session of the channel, oldest first.
@@ -133,21 +140,10 @@ class Sessions:
             NotFound: there is neither.
 
         """
-        return self.load(self.resolve_id(name))
-
-    def resolve_id(self, name: str) -> str:
-        """The id of the session that `resolve` finds, for who does not need its state: its first event alone is read.
-
-        Raises:
-            NotFound: as `resolve`.
-            LogDamaged: that event cannot be read.
-
-        """
-        session_id = name if is_id(name) else self._newest_id(name)
-        first = self._log.read_session_lines(session_id, limit=1) if session_id else None
-        if not session_id or not first or not isinstance(self._log.examine(first[0]).event, SessionOpened):
+        session = self.load(name) if is_id(name) else self.newest_of(name)
+        if session is None or session.opened is None:
             raise NotFound("session", name, "a session id, or the name of a channel that has a session")
-        return session_id
+        return session
 
     def earlier(self, session: Session) -> Iterator[Session]:
         """The channel's sessions before this one that have anything left on the disk, newest first."""
@@ -198,18 +194,6 @@ class Sessions:
         with suppress(StoreUnavailable):
             self._snapshots.save(session)
         return session.version
-
-    def _newest_id(self, channel: str) -> str | None:
-        """The id of the channel's newest session: found by doubling, then halving, the ordinal."""
-        if not self._exists(channel, 1):
-            return None
-        low, high = 1, 2
-        while self._exists(channel, high):
-            low, high = high, high * 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._exists(channel, middle) else (low, middle)
-        return self.id_of(channel, low)
 
     def _exists(self, channel: str, ordinal: int) -> bool:
         return self._log.version_of(self.id_of(channel, ordinal)) > 0

@@ -23,13 +23,13 @@ from benchmarks.fleet import SEGMENT_MS, SIZE, fill
 from benchmarks.histories import a_session_id, an_envelope, batches
 from benchmarks.histories import opened as opening
 from benchmarks.measure import fsync_ms, quiet, seconds
-from domain.events import PurgeFailed, Recorded, SegmentsPurged, Source
+from domain.events import SegmentsPurged, Source
 from entrypoints.bootstrap import App, opened
 
 SIZES = ((10_000, 100), (100_000, 100), (1_000_000, 100), (100_000, 1_000), (100_000, 10_000))
 """Events and channels."""
 
-APPENDED, LOADED, PRODUCED, PARTS, PAGES, OF_SESSION = 1_000, 50, 100, 50, 5, 100
+APPENDED, LOADED, PRODUCED, PURGED, PAGES, OF_SESSION = 1_000, 50, 100, 50, 5, 100
 CAUSE, SOURCE = Cause("bench"), Source(label="bytes", producer="bench")
 
 
@@ -75,7 +75,7 @@ def _loads(app: App) -> Iterator[Took]:
 
 
 def _replays(app: App) -> Iterator[Took]:
-    """The same from nothing, by the event."""
+    """The same from nothing, by the event; what each load costs beside is in it, which shows where sessions are short."""
     for session_id in _running(app, LOADED):
         sessions = Sessions(app.log, app.ids)
         took = _took(lambda sessions=sessions, session_id=session_id: sessions.load(session_id))
@@ -88,20 +88,23 @@ def _running(app: App, most: int) -> list[str]:
 
 
 def _purges(app: App) -> Iterator[Took]:
-    """Batches of five files that the fleet left to be purged, by the batch: two events each, and all in between."""
-    for _ in range(PARTS):
-        recorded = list[Recorded]()
-        took = _took(lambda recorded=recorded: recorded.extend(app.retention.run_part(1).recorded))
-        purged = sum(isinstance(one.event, SegmentsPurged | PurgeFailed) for one in recorded)
-        if not purged:
-            return
-        yield _each(took, purged)
+    """Batches of five files that the fleet left to be purged, one by one: two events each, and all in between."""
+    due = app.agenda.due(app.clock.now())
+    for item in due[:PURGED]:
+        app.sessions.load(item.session_id)
+        yield _took(lambda item=item: _purge(app, item.session_id, item.batch))
+
+
+def _purge(app: App, session_id: str, batch: int) -> None:
+    app.purger.issue(session_id, batch)
+    (outcome,) = app.purger.carry_out(session_id, batch)
+    assert isinstance(outcome.event, SegmentsPurged)
 
 
 def _batches(app: App) -> Iterator[Took]:
-    """A batch of five files in a session that the process knows: started, written, completed, and in the playlists."""
+    """A session's second batch of five files that this process makes: started, written, completed, in the playlists."""
     for session_id in _running(app, PRODUCED):
-        app.sessions.load(session_id)
+        _batch(app, session_id)
         yield _took(lambda session_id=session_id: _batch(app, session_id))
 
 

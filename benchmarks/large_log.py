@@ -39,12 +39,12 @@ def _sessions(app: App, chance: random.Random) -> Iterator[Any]:
 
 def history(app: App, chance: random.Random, _: Callable[[int], None]) -> Iterator[Any]:
     for one in _sessions(app, chance):
-        yield lambda one=one: app.queries.history(app.sessions.resolve_id(one.session_id))
+        yield lambda one=one: app.queries.history(app.sessions.resolve(one.session_id).session_id)
 
 
 def history_of_channel(app: App, chance: random.Random, _: Callable[[int], None]) -> Iterator[Any]:
     for one in _sessions(app, chance):
-        yield lambda one=one: app.queries.history(app.sessions.resolve_id(one.channel))
+        yield lambda one=one: app.queries.history(app.sessions.resolve(one.channel).session_id)
 
 
 def explain(app: App, chance: random.Random, _: Callable[[int], None]) -> Iterator[Any]:

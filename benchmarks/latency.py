@@ -8,7 +8,6 @@ by the way: it is what verifying, flushing, recording and publishing keep it wai
 import multiprocessing
 import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,8 @@ from domain.events import Availability, BatchCompleted, Envelope, Policy, Record
 from domain.segments import DEFAULT_PATTERN
 from entrypoints.bootstrap import App, opened
 from entrypoints.worker import Production, Worker
-from persistence import codec
+from persistence import codec, schema
+from persistence.engine import open_engine
 from tests.postgres_server import PostgresServer
 
 BATCHES, BATCH_SIZE, SEGMENT = 320, 5, bytes(16 * 1024)
@@ -67,11 +67,18 @@ def measure_postgres(directory: Path) -> Figure:
             return _figure(
                 "Postgres 18, synchronous_commit=on",
                 directory,
-                lambda name: database_of(server, name),
+                lambda name: _with_schema(database_of(server, name)),
                 lambda *row: raw.execute(INSERT, row),
             )
     finally:
         server.close()
+
+
+def _with_schema(url: str) -> str:
+    engine = open_engine(url)
+    schema.upgrade(engine)
+    engine.dispose()
+    return url
 
 
 def _figure(
@@ -176,33 +183,36 @@ def _together(url: str, root: Path) -> tuple[list[float], _QuickEncoder]:
 
 
 def _apart(url: str, root: Path) -> list[float]:
-    here, there = SPAWN.Pipe()
+    here, there = SPAWN.Pipe(duplex=False)
+    projector = SPAWN.Process(target=_project, args=(url, there), daemon=True)
     with opened(url) as app:
         session_id = _opened_session(app, root)
-        projector = SPAWN.Process(target=_project, args=(url, there))
         projector.start()
+        there.close()
         _until(lambda: app.read_models.checkpoint() == app.log.head())  # it is there
         with _completions(app) as completions:
-            Producer(
-                session_id,
-                ProducerSettings(),
-                _QuickEncoder(),
-                app.generation,
-                app.publisher,
-                app.sessions,
-                app.files,
-                app.clock,
-                threading.Event(),
-                app.signal,
-                lambda *_: None,
-                patient=False,
-            ).run(BATCHES)
+            _produce(app, session_id)
         _until(lambda: sum(isinstance(one.event, SegmentsPurged) for one in app.log.read_session(session_id)) == DUE)
-    assert projector.pid is not None
-    os.kill(projector.pid, signal.SIGTERM)
+    projector.terminate()  # it ends in order
     unlinks = here.recv()
     projector.join()
+    assert projector.exitcode == 0
     return _between(completions, unlinks)
+
+
+def _produce(app: App, session_id: str) -> None:
+    Producer(
+        session_id,
+        ProducerSettings(),
+        _QuickEncoder(),
+        app.generation,
+        app.publisher,
+        app.sessions,
+        app.files,
+        app.clock,
+        threading.Event(),
+        app.signal,
+    ).run(BATCHES)
 
 
 def _project(url: str, answer: Connection) -> None:

@@ -33,7 +33,7 @@ from domain.segments import DEFAULT_PATTERN
 from entrypoints.bootstrap import App, opened
 from entrypoints.worker import Worker
 
-THREADS = 32
+THREADS = 48
 """In each process that produces: the sessions are independent of each other, and wait for the disk side by side."""
 
 EVENTS_OF_BATCH = 4
@@ -237,7 +237,13 @@ def summary(samples: list[Sample], rate: float) -> dict[str, Any]:
 @click.option("--rate", default=1000.0, show_default=True, help="Events a second.")
 @click.option("--seconds", default=600.0, show_default=True)
 @click.option("--producers", default=2, show_default=True, help="Processes that produce.")
-@click.option("--roots", default=1, show_default=True, help="Media roots that the channels are spread over.")
+@click.option(
+    "--roots",
+    default=1,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Media roots that the channels are spread over.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all samples here.")
 def main(sessions: int, rate: float, seconds: float, producers: int, roots: int, json_file: Path | None) -> None:
     """Open SESSIONS, drive them, and print the figures. TMPDIR chooses the filesystem."""

@@ -31,7 +31,7 @@ IDLE = 8
 """Connections that are kept for the next one who asks."""
 
 PATIENCE_S = 0.1
-"""How long a single statement waits for one of these before one more is opened, which takes longer than it does."""
+"""How long a single statement waits for one of these, before it opens one more: that is slower than most statements."""
 
 
 class _Kept:

@@ -1,8 +1,10 @@
 """The connection over which a process appends, and the transactions that it makes."""
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Engine, event
@@ -16,6 +18,7 @@ from persistence.codec import Written
 from persistence.engine import driver, raise_translated
 from persistence.sqlite import ERRORS, take_turn
 
+Value = TypeVar("Value")
 Row = tuple[bytes, bytes, int, bytes, bytes]
 """An event without its position: event_id, session_id, version, line, leaf_hash."""
 
@@ -47,12 +50,17 @@ def row_of(line: bytes, envelope: Envelope) -> Row:
     )
 
 
-_STATE = """
-    SELECT coalesce((SELECT position FROM log_head), 0),
-        coalesce((SELECT max(version) FROM events WHERE session_id = ?), 0)"""
+AT_ONCE = 64
+"""Sessions that one statement asks for, and rows that one inserts, at most.
+
+Each step of a statement lets another thread have the interpreter, and waits for it to come back. So a group that one
+statement reads, and one writes, is done sooner than its parts would be.
+"""
+
+_HEAD = "coalesce((SELECT position FROM log_head), 0)"
+_VERSION = "coalesce((SELECT max(version) FROM events WHERE session_id = ?), 0)"
 _EPOCH = "SELECT 1 FROM leases WHERE resource = ? AND epoch = ?"
-_INSERT = """
-    INSERT INTO events (position, event_id, session_id, version, line, leaf_hash) VALUES (?, ?, ?, ?, ?, ?)"""
+_INSERT = "INSERT INTO events (position, event_id, session_id, version, line, leaf_hash) VALUES "
 
 
 class Writer:
@@ -78,22 +86,25 @@ class Writer:
             StoreUnavailable: it failed, and if that was at the end, it may be committed all the same.
 
         """
-        head: int = 0
+        first: int = 0
         answers: list[int | None] = []
         with self._turn:
             try:
                 cursor = take_turn(self._opened())
+                first, versions = _state(cursor, [one.rows[0][1] for one in appends])
+                rows: list[Row] = []
                 for one in appends:
-                    head, version = cursor.execute(_STATE, (one.rows[0][1],)).fetchone()
-                    if version != one.expected_version or not _holds(cursor, one.fence):
+                    session_id, taken = one.rows[0][1], first + len(rows)
+                    if versions[session_id] != one.expected_version or not _holds(cursor, one.fence):
                         answers.append(None)
                         continue
-                    answers.append(head)
-                    for position, row in enumerate(one.rows, head + 1):
-                        cursor.execute(_INSERT, (position, *row))
+                    answers.append(taken)
+                    versions[session_id] += len(one.rows)
+                    rows += one.rows
+                _insert(cursor, first, rows)
                 cursor.execute("COMMIT")
             except driver.IntegrityError as error:
-                raise LogDamaged(head + 1, str(error)) from error
+                raise LogDamaged(first + 1, str(error)) from error
             except ERRORS as error:
                 self._close()
                 raise_translated(self._engine, error)
@@ -122,6 +133,41 @@ class Writer:
     def _disposed(self, _: Engine) -> None:
         with self._turn:
             self._close()
+
+
+def _state(cursor: Any, session_ids: Sequence[bytes]) -> tuple[int, dict[bytes, int]]:
+    """The head of the log, and the versions of these sessions."""
+    versions, head = dict.fromkeys(session_ids, 0), 0
+    for part in _parts(list(versions)):
+        head, *found = cursor.execute(_state_of(len(part)), part).fetchone()
+        versions.update(zip(part, found, strict=True))
+    return head, versions
+
+
+def _insert(cursor: Any, first: int, rows: Sequence[Row]) -> None:
+    """Insert events after this position."""
+    placed = [(position, *row) for position, row in enumerate(rows, first + 1)]
+    for part in _parts(placed):
+        cursor.execute(_insert_of(len(part)), list(chain.from_iterable(part)))
+
+
+@cache
+def _state_of(sessions: int) -> str:
+    return f"SELECT {_HEAD}{f', {_VERSION}' * sessions}"
+
+
+@cache
+def _insert_of(rows: int) -> str:
+    return _INSERT + ", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)
+
+
+def _parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """Parts whose lengths are powers of two, so that there are few statements, and the driver keeps them prepared."""
+    begin = 0
+    while left := len(values) - begin:
+        end = begin + min(AT_ONCE, 1 << (left.bit_length() - 1))
+        yield values[begin:end]
+        begin = end
 
 
 def _holds(cursor: Any, fence: Fence | None) -> bool:

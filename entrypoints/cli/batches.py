@@ -15,7 +15,6 @@ from entrypoints.cli.common import (
     recorded_since,
     recording,
     require_database,
-    session_id_of,
     session_of,
     words,
 )
@@ -110,4 +109,4 @@ def fail_batch(ctx: click.Context, name: str, reason: str, as_json: bool) -> Non
     words("reason", reason)
     require_database(ctx)
     with recording(ctx) as app:
-        print_event(app, app.generation.fail(session_id_of(app, name), reason, actor()), as_json)
+        print_event(app, app.generation.fail(session_of(app, name).session_id, reason, actor()), as_json)

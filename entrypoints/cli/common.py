@@ -181,11 +181,6 @@ def session_of(app: App, name: str) -> Session:
     return app.sessions.resolve(unicode("session", name))
 
 
-def session_id_of(app: App, name: str) -> str:
-    """`session_of`, for who does not need its state."""
-    return app.sessions.resolve_id(unicode("session", name))
-
-
 def json_option(command: F) -> F:
     """``--json``: machines read along."""
     return click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")(command)

@@ -19,7 +19,7 @@ from entrypoints.cli.common import (
     json_option,
     print_json,
     require_database,
-    session_id_of,
+    session_of,
     with_position,
 )
 from entrypoints.cli.render import moment, out, reason, sentence, shown, size, state, table
@@ -81,7 +81,7 @@ def events(ctx: click.Context, name: str | None, after: int, follow: bool, as_js
     if name:
         require_database(ctx)
     with application(ctx) as app:
-        session_id = session_id_of(app, name) if name else None
+        session_id = session_of(app, name).session_id if name else None
         tell = sentence if name else Channels(app).sentence
         while True:
             after = _show_lines(app, after, session_id, None if as_json else tell)
@@ -122,7 +122,7 @@ def history(ctx: click.Context, name: str, at: str | None, as_json: bool) -> Non
     require_database(ctx)
     with application(ctx) as app:
         app.read_model_projector.catch_up()
-        found = session_id_of(app, name)
+        found = session_of(app, name).session_id
         rows = app.queries.history(found) if then is None else app.queries.history_at(found, then)
         if as_json:
             print_json(rows)
@@ -211,8 +211,8 @@ def replay(ctx: click.Context, name: str, last: int | None, as_json: bool) -> No
     """
     require_database(ctx)
     with application(ctx) as app:
-        found = session_id_of(app, name)
-        for recorded, after in app.sessions.steps(found):
+        found = session_of(app, name)
+        for recorded, after in app.sessions.steps(found.session_id):
             version = recorded.envelope.version
             if last is not None and version > last:
                 break

@@ -17,7 +17,6 @@ from entrypoints.cli.common import (
     print_json,
     recording,
     require_database,
-    session_id_of,
     session_of,
     words,
 )
@@ -165,7 +164,7 @@ def show_session(ctx: click.Context, name: str, as_json: bool) -> None:
     require_database(ctx)
     with application(ctx) as app:
         app.read_model_projector.catch_up()
-        found = _session_json(app, session_id_of(app, name))
+        found = _session_json(app, session_of(app, name).session_id)
         if as_json:
             print_json(found)
             return

@@ -27,8 +27,9 @@ def workers(ctx: click.Context, as_json: bool) -> None:
             return
         if not as_json:
             app.read_model_projector.catch_up()
-        paths = {root_id: path for path, root_id in app.read_models.roots()}
-        rows = [_row(app, lease, paths) for lease in (app.leases.all() if app.leases else ())]
+        leases = app.leases.all() if app.leases else []
+        paths = {root_id: path for path, root_id in app.read_models.roots()} if leases else {}
+        rows = [_row(app, lease, paths) for lease in leases]
     if as_json:
         print_json(rows)
         return

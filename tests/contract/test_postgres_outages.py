@@ -188,7 +188,8 @@ def test_of_connections_that_were_used_at_once_eight_are_kept_and_waited_for(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("persistence.engine.PATIENCE_S", 60.0)
-    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ours = "WHERE datname = current_database() AND application_name = 'trailkeep'"
+    others = f"SELECT count(*) FROM pg_stat_activity {ours}"
     with closing(postgres_url) as engine:
         with ExitStack() as used:
             for _ in range(IDLE + 4):

@@ -10,7 +10,7 @@ from application.folding import fold
 from application.sessions import Sessions
 from domain.batch import Moment
 from domain.commands import Successor
-from domain.errors import LogDamaged, NotFound, RootSuspect
+from domain.errors import LogDamaged, NotFound
 from domain.events import Disposition, MediaRoot, Naming, Recorded, SegmentsPurged
 from domain.session import Session, replay
 from tests.builders import OFF, a_completed_batch, a_session, an_id, envelope, happened, recorded, terms
@@ -189,28 +189,6 @@ def test_a_name_is_a_session_id_or_a_channel(channel: Channel) -> None:
     ids = sessions_of(channel, 2)
     assert channel.app.sessions.resolve("news").session_id == ids[1]
     assert channel.app.sessions.resolve(ids[0]).session_id == ids[0]
-    assert (channel.app.sessions.resolve_id("news"), channel.app.sessions.resolve_id(ids[0])) == (ids[1], ids[0])
-
-
-def test_an_id_is_resolved_without_a_replay(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    (session_id,) = sessions_of(channel, 1)
-    sessions = Sessions(channel.app.log, channel.app.ids)
-    monkeypatch.setattr(channel.app.log, "read_session", None)
-    assert sessions.resolve_id("news") == sessions.resolve_id(session_id) == session_id
-
-
-@pytest.mark.rule("R20")
-def test_the_id_of_a_media_root_names_no_session(channel: Channel) -> None:
-    """R20: though the log has events under it."""
-    sessions_of(channel, 1)
-    root = channel.session.terms.media_root
-    (channel.root / ".trailkeep-root").unlink()
-    with pytest.raises(RootSuspect):
-        channel.app.roots.require(root)
-    assert channel.app.log.version_of(root.root_id) == 1
-    for resolve in (channel.app.sessions.resolve, channel.app.sessions.resolve_id):
-        with pytest.raises(NotFound):
-            resolve(root.root_id)
 
 
 @pytest.mark.rule("R20")
@@ -218,11 +196,10 @@ def test_the_id_of_a_media_root_names_no_session(channel: Channel) -> None:
 def test_a_name_that_nothing_speaks_of_is_not_found(channel: Channel, name: str) -> None:
     """R20."""
     sessions_of(channel, 1)
-    for resolve in (channel.app.sessions.resolve, channel.app.sessions.resolve_id):
-        with pytest.raises(NotFound) as error:
-            resolve(name)
-        assert (error.value.field, error.value.value) == ("session", name)
-        assert repr(name) in str(error.value)
+    with pytest.raises(NotFound) as error:
+        channel.app.sessions.resolve(name)
+    assert (error.value.field, error.value.value) == ("session", name)
+    assert repr(name) in str(error.value)
 
 
 def test_what_is_kept_in_memory_has_a_bound(channel: Channel) -> None:
