@@ -75,7 +75,7 @@ def _loads(app: App) -> Iterator[Took]:
 
 
 def _replays(app: App) -> Iterator[Took]:
-    """The same from nothing, by the event; what each load costs beside is in it, which shows where sessions are short."""
+    """The same from nothing, by the event; a load's own cost is in it, which shows where sessions are short."""
     for session_id in _running(app, LOADED):
         sessions = Sessions(app.log, app.ids)
         took = _took(lambda sessions=sessions, session_id=session_id: sessions.load(session_id))

@@ -14,8 +14,15 @@ DOCS = Path(__file__).parent
 FIGURES, PICTURE = DOCS / "explanation" / "scale.json", DOCS / "explanation" / "scale.svg"
 
 WIDTH, HEIGHT, LEFT, TOP, GAP = 340, 260, 60, 40, 70
-COLOURS = {"append": "#0b7285", "projection": "#5f3dc4", "load": "#e67700", "purge": "#c92a2a"}
-LOWEST, HIGHEST = 1, 5
+COLOURS = {
+    "append": "#0b7285",
+    "replay": "#868e96",
+    "projection": "#5f3dc4",
+    "load": "#e67700",
+    "batch": "#2b8a3e",
+    "purge": "#c92a2a",
+}
+LOWEST, HIGHEST = 0, 5
 """Powers of ten that the vertical axis has, in microseconds."""
 
 Point = tuple[float, float]
@@ -60,7 +67,7 @@ def _panel(left: int, title: str, axis: str, rows: Sequence[dict[str, Any]]) -> 
 
 def _legend() -> Iterator[str]:
     for number, (name, colour) in enumerate(COLOURS.items()):
-        x, y = LEFT + number * 170, TOP + HEIGHT + 52
+        x, y = LEFT + number * 130, TOP + HEIGHT + 52
         yield f'<rect x="{x}" y="{y - 10}" width="12" height="12" fill="{colour}"/>'
         yield f'<text x="{x + 18}" y="{y}">{name}</text>'
 

@@ -71,7 +71,7 @@ class Node:
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, others: Sequence["Node"], binaries: Path) -> None:
-        """Write what the how-to shows, with its own name, places, addresses and ways in, on one machine; JSON is YAML."""
+        """Write what the how-to shows, with its own name, places, addresses and ways in; JSON is YAML."""
         configuration = shown()
         configuration["name"] = self.name
         configuration["restapi"] = {"listen": f"127.0.0.1:{self.api}", "connect_address": f"127.0.0.1:{self.api}"}
