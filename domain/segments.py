@@ -154,9 +154,14 @@ class ExpectedFile(NamedTuple):
 
 def expected_files(naming: Naming, renditions: Iterable[str], numbers: range) -> tuple[ExpectedFile, ...]:
     """Every file of the segments ``numbers``: by rendition, then by number."""
+    return tuple(map(ExpectedFile._make, expected_names(naming, renditions, numbers)))
+
+
+def expected_names(naming: Naming, renditions: Iterable[str], numbers: range) -> list[tuple[str, int, str]]:
+    """`expected_files` as plain tuples, for who compares with them each time that a log is read."""
     before, digits, after = _parts(naming.pattern)
     ends = [(number, before + digits % file_number(naming, number) + after) for number in numbers]
-    return tuple([ExpectedFile(rendition, number, rendition + end) for rendition in renditions for number, end in ends])
+    return [(rendition, number, rendition + end) for rendition in renditions for number, end in ends]
 
 
 def identity_of(file: SegmentFile) -> FileIdentity:
