@@ -235,13 +235,16 @@ def _bare(directory: Path, bare_commit: Callable[[bytes, int, bytes], object]) -
     completions, session_id = Times(), a_session_id(0)
     with _first_unlinks() as unlinks:
         for batch in range(BATCHES):
-            names = [f"v_segment_{batch * BATCH_SIZE + number:03d}.ts" for number in range(BATCH_SIZE)]
-            for name in names:
-                (directory / name).write_bytes(SEGMENT)
+            for path in _paths(directory, batch):
+                path.write_bytes(SEGMENT)
             time.sleep(BATCH_S)
             line, _ = codec.encode(an_envelope(session_id, batch + 1, completed(batch)))
             bare_commit(session_id.encode(), batch + 1, line)
             completions[batch] = time.monotonic()
-            for path in sorted(directory.glob("*.ts"))[: -2 * BATCH_SIZE]:
+            for path in _paths(directory, batch - 2) if batch >= 2 else ():
                 os.unlink(path)  # noqa: PTH108 what is watched
     return _between(completions, unlinks)
+
+
+def _paths(directory: Path, batch: int) -> list[Path]:
+    return [directory / f"v_segment_{batch * BATCH_SIZE + number:03d}.ts" for number in range(BATCH_SIZE)]
