@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from application.ports import EventLog, JournalLine
+from application.seen import ADVICE
 from application.sessions import Sessions
 from domain.errors import EventsLost
 from domain.events import OF_ROOTS, MediaRoot, Recorded
@@ -25,7 +26,7 @@ class JournalLines:
         for event_id in event_ids:
             if event_id not in found:
                 reason = f"it does not have event {event_id} any more, which the root's journal is to tell of"
-                raise EventsLost(root.path, reason)
+                raise EventsLost(root.path, f"{reason}; {ADVICE}")
         return [self._line(self._log.examine(line), line.leaf_hash.hex()) for line in map(found.__getitem__, event_ids)]
 
     def of(self, recorded: Recorded) -> JournalLine:

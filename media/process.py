@@ -39,7 +39,7 @@ class LinePipe:
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line, self._rest = on_line, b""
-        self.reading, self.writing = os.pipe()
+        self.reading, self.writing = _pipe()
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +113,7 @@ def run(
 
 @contextlib.contextmanager
 def _started(command: Sequence[str], directory: str, pipes: Sequence[LinePipe]) -> Iterator[subprocess.Popen[bytes]]:
-    lifeline, held = os.pipe()
+    lifeline, held = _pipe()
     try:
         with _spawn(command, directory, (lifeline, *(pipe.writing for pipe in pipes))) as process:
             try:
@@ -126,6 +126,13 @@ def _started(command: Sequence[str], directory: str, pipes: Sequence[LinePipe]) 
     finally:
         os.close(held)
         os.close(lifeline)
+
+
+def _pipe() -> tuple[int, int]:
+    try:
+        return os.pipe()
+    except OSError as error:
+        raise EncoderFailed(f"an encoder could not be started: {error}") from error
 
 
 def _spawn(command: Sequence[str], directory: str, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
@@ -153,7 +160,7 @@ def _tie(lifeline: int, pid: int) -> None:
 def _attend(process: subprocess.Popen[bytes], pipes: Sequence[LinePipe], stop: _Stop) -> Ended:
     tail = _Tail()
     assert process.stderr is not None
-    with selectors.DefaultSelector() as selector:
+    with selectors.PollSelector() as selector:  # needs no descriptor of its own
         selector.register(process.stderr.fileno(), selectors.EVENT_READ, tail.feed)
         for pipe in pipes:
             selector.register(pipe.reading, selectors.EVENT_READ, pipe.feed)

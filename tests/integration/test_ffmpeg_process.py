@@ -1,12 +1,13 @@
 """The child process itself: read without end, ended in order, and gone with its parent."""
 
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,37 @@ def test_a_child_that_says_very_much_does_not_wait_and_its_last_words_are_kept()
     ended, _ = shell("head -c 1000000 /dev/zero | tr '\\0' x >&2; echo the end >&2")
     assert len(ended.stderr_tail.encode()) <= 4096
     assert ended.stderr_tail.endswith("xxx" + "the end")
+
+
+@contextmanager
+def no_descriptor_left_but(number: int) -> Iterator[None]:
+    """This process may open so many files, and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 200), hard))
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(number):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_child_that_no_descriptor_is_left_for_has_failed_and_leaves_none_open(number: int) -> None:
+    """It takes ten and more; whichever cannot be had."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with (
+        no_descriptor_left_but(number),
+        pytest.raises(EncoderFailed, match=r"could not be started: .*Too many open files"),
+    ):
+        shell("exit 0")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_last_words_that_are_no_text_are_still_told() -> None:

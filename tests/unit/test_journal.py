@@ -545,7 +545,7 @@ class TestALogThatGoesBack:
         news.app.purger.issue(news.id, 0)
         assert news.session.batches[0].purge, "this process has seen it"
         go_back(store, head)
-        with pytest.raises(EventsLost, match="which the root's journal is to tell of"):
+        with pytest.raises(EventsLost, match="which the root's journal is to tell of; `trailkeep db reconcile` names"):
             news.app.purger.carry_out(news.id, 0)
         assert (news.segments(), told(news.root), store.log.head()) == (before, told_before, head)
         assert "this process knows of" in news.app.retention.run_once().paused[str(news.root)]
