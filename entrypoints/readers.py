@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -61,9 +61,16 @@ class Processes:
     def begin(self, shares: Sequence[Share], end: int, checkpoint: int) -> Iterator[_Reading]:
         """See `Readers.begin`."""
         with ExitStack() as stack:
-            pool = stack.enter_context(ThreadPoolExecutor(1))
             answers = [self._started(stack, share, end, checkpoint) for share in shares]
-            yield _Reading(answers, pool.submit(lambda: list(self._storage_faults())))
+            storage = _asked(self._storage_faults)
+            try:
+                yield _Reading(answers, storage)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                wait([storage])
+                raise
+            wait([storage])
 
     def _started(self, stack: ExitStack, share: Share, end: int, checkpoint: int) -> Connection:
         receiving, sending = SPAWN.Pipe(duplex=False)
@@ -73,6 +80,20 @@ class Processes:
         stack.callback(_end, process)
         sending.close()
         return receiving
+
+
+def _asked(question: Callable[[], Iterable[str]]) -> Future[list[str]]:
+    """The answer to come. Nobody waits for it who was interrupted: of a large log it takes a minute."""
+    answer: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(list(question()))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="storage", daemon=True).start()
+    return answer
 
 
 def _answer(answer: Connection, read_share: ReadShare, share: Share, end: int, checkpoint: int) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,34 @@ def test_readers_that_are_not_needed_any_more_are_ended() -> None:
         assert len(active_children()) == 1
         assert list(reading.storage_faults()) == ["a page"]
     assert active_children() == []
+
+
+def test_who_is_interrupted_does_not_wait_for_the_storage() -> None:
+    asked, let = threading.Event(), threading.Event()
+
+    def storage_faults() -> list[str]:
+        asked.set()
+        assert let.wait(60)
+        return []
+
+    with suppress(KeyboardInterrupt), Processes(_waits, storage_faults).begin(SHARES, 10, 10):
+        assert asked.wait(60)
+        raise KeyboardInterrupt
+    assert active_children() == []
+    let.set()
+
+
+def test_who_is_not_interrupted_waits_for_the_storage() -> None:
+    ended = list[int]()
+
+    def storage_faults() -> list[str]:
+        time.sleep(0.1)
+        ended.append(1)
+        return []
+
+    with suppress(LogDamaged), Processes(_waits, storage_faults).begin(SHARES, 10, 10):
+        raise LogDamaged(1, "it is torn")
+    assert ended == [1]
 
 
 def test_a_reader_that_is_killed_while_it_answers_tells_nothing() -> None:
