@@ -68,8 +68,10 @@ class Processes:
             except KeyboardInterrupt:
                 raise
             except BaseException:
+                stack.close()
                 wait([storage])
                 raise
+            stack.close()
             wait([storage])
 
     def _started(self, stack: ExitStack, share: Share, end: int, checkpoint: int) -> Connection:

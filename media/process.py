@@ -34,12 +34,19 @@ class Ended(NamedTuple):
     stopped: bool
 
 
-class LinePipe:
-    """A pipe that a child writes lines into; each is handed on as soon as it is complete."""
+class _Pipe:
+    """A pipe that is closed at the end of a block.
 
-    def __init__(self, on_line: Callable[[str], None]) -> None:
-        self._on_line, self._rest = on_line, b""
-        self.reading, self.writing = _pipe()
+    Raises:
+        EncoderFailed: no descriptor is left for it.
+
+    """
+
+    def __init__(self) -> None:
+        try:
+            self.reading, self.writing = os.pipe()
+        except OSError as error:
+            raise EncoderFailed(f"an encoder could not be started: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -53,6 +60,14 @@ class LinePipe:
         if self.writing >= 0:
             os.close(self.writing)
             self.writing = -1
+
+
+class LinePipe(_Pipe):
+    """A pipe that a child writes lines into; each is handed on as soon as it is complete."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        super().__init__()
+        self._on_line, self._rest = on_line, b""
 
     def feed(self, data: bytes) -> None:
         """Take what was read."""
@@ -104,48 +119,42 @@ def run(
         EncoderFailed: it cannot be started.
 
     """
-    with _started(command, directory, pipes) as process:
+    with _Pipe() as words, _started(command, directory, words, pipes) as process:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin:
             process.stdin.write(script.encode())
-        return _attend(process, pipes, _Stop(process, stopped))
+        return _attend(process, words.reading, pipes, _Stop(process, stopped))
 
 
 @contextlib.contextmanager
-def _started(command: Sequence[str], directory: str, pipes: Sequence[LinePipe]) -> Iterator[subprocess.Popen[bytes]]:
-    lifeline, held = _pipe()
-    try:
-        with _spawn(command, directory, (lifeline, *(pipe.writing for pipe in pipes))) as process:
+def _started(
+    command: Sequence[str], directory: str, words: _Pipe, pipes: Sequence[LinePipe]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with _Pipe() as lifeline:
+        descriptors = (lifeline.reading, *(pipe.writing for pipe in pipes))
+        with _spawn(command, directory, words.writing, descriptors) as process:
             try:
-                _tie(lifeline, process.pid)
-                for pipe in pipes:
+                _tie(lifeline.reading, process.pid)
+                for pipe in (words, *pipes):
                     pipe.leave_to_child()
                 yield process
             finally:
                 process.kill()
-    finally:
-        os.close(held)
-        os.close(lifeline)
 
 
-def _pipe() -> tuple[int, int]:
+def _spawn(command: Sequence[str], directory: str, words: int, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Of what Popen opens by itself Python 3.11.2 leaves some open, where no descriptor is left for the rest."""
     try:
-        return os.pipe()
-    except OSError as error:
-        raise EncoderFailed(f"an encoder could not be started: {error}") from error
-
-
-def _spawn(command: Sequence[str], directory: str, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(  # noqa: S603 the caller made the command of checked values
-            command,
-            cwd=directory,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=descriptors,
-            start_new_session=True,  # Ctrl-C in a terminal reaches the parent, which ends the child in order
-        )
+        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 no path of ours
+            return subprocess.Popen(  # noqa: S603 the caller made the command of checked values
+                command,
+                cwd=directory,
+                stdin=subprocess.PIPE,
+                stdout=nothing,
+                stderr=words,
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C in a terminal reaches the parent, which ends the child in order
+            )
     except OSError as error:
         raise EncoderFailed(f"{command[0]} could not be started: {error}") from error
 
@@ -157,11 +166,10 @@ def _tie(lifeline: int, pid: int) -> None:
         fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
 
 
-def _attend(process: subprocess.Popen[bytes], pipes: Sequence[LinePipe], stop: _Stop) -> Ended:
+def _attend(process: subprocess.Popen[bytes], words: int, pipes: Sequence[LinePipe], stop: _Stop) -> Ended:
     tail = _Tail()
-    assert process.stderr is not None
     with selectors.PollSelector() as selector:  # needs no descriptor of its own
-        selector.register(process.stderr.fileno(), selectors.EVENT_READ, tail.feed)
+        selector.register(words, selectors.EVENT_READ, tail.feed)
         for pipe in pipes:
             selector.register(pipe.reading, selectors.EVENT_READ, pipe.feed)
         while selector.get_map():

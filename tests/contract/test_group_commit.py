@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Event, Thread
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from application.ports import Draft, EventLog
 from application.together import Together
 from domain.errors import ConcurrencyConflict, EventIdConflict, LogDamaged, StoreUnavailable
+from persistence import writer as writers
 from persistence.event_log import SqlEventLog
 from persistence.writer import Append, Writer
 from tests.contract.log_events import a_failure, an_event, session, some_events
@@ -64,7 +66,8 @@ def test_it_makes_no_difference_how_appends_are_grouped(
         if told[-1] is not None:
             versions[of], head = version + 1, head + 1
     waiting, answers = deque(appends(*wanted)), list[int | None]()
-    with an_engine(tmp_path_factory.mktemp("grouped") / "log.db") as engine:
+    at_once = data.draw(st.sampled_from([1, 2, 4, 64]))
+    with an_engine(tmp_path_factory.mktemp("grouped") / "log.db") as engine, patch.object(writers, "AT_ONCE", at_once):
         writer = Writer(engine)
         while waiting:
             size = data.draw(st.integers(1, len(waiting)))

@@ -47,7 +47,7 @@ def no_descriptor_left_but(number: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken: list[int] = []
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 200), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1000), hard))
         with suppress(OSError):
             while True:
                 taken.append(os.dup(0))

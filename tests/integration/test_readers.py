@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -67,31 +68,34 @@ def test_readers_that_are_not_needed_any_more_are_ended() -> None:
 
 
 def test_who_is_interrupted_does_not_wait_for_the_storage() -> None:
-    asked, let = threading.Event(), threading.Event()
+    asked, let, ended = threading.Event(), threading.Event(), list[int]()
 
     def storage_faults() -> list[str]:
         asked.set()
-        assert let.wait(60)
+        let.wait(60)
+        ended.append(1)
         return []
 
     with suppress(KeyboardInterrupt), Processes(_waits, storage_faults).begin(SHARES, 10, 10):
         assert asked.wait(60)
         raise KeyboardInterrupt
-    assert active_children() == []
+    assert (active_children(), ended) == ([], [])
     let.set()
 
 
 def test_who_is_not_interrupted_waits_for_the_storage() -> None:
-    ended = list[int]()
+    """And those that read are ended before."""
+    reading = list[list[BaseProcess]]()
 
     def storage_faults() -> list[str]:
-        time.sleep(0.1)
-        ended.append(1)
+        while active_children():
+            time.sleep(0.01)
+        reading.append(active_children())
         return []
 
     with suppress(LogDamaged), Processes(_waits, storage_faults).begin(SHARES, 10, 10):
         raise LogDamaged(1, "it is torn")
-    assert ended == [1]
+    assert reading == [[]]
 
 
 def test_a_reader_that_is_killed_while_it_answers_tells_nothing() -> None:
