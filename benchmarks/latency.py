@@ -55,7 +55,7 @@ def measure(directory: Path) -> Figure:
         return f"sqlite:///{directory / f'{name}.db'}"
 
     with closing(bare_database(directory / "raw.db")) as raw:
-        return _figure("SQLite, synchronous=FULL", directory, url, lambda *row: commit(raw, *row))
+        return _figure("SQLite", "synchronous=FULL", directory, url, lambda *row: commit(raw, *row))
 
 
 def measure_postgres(directory: Path) -> Figure:
@@ -65,7 +65,8 @@ def measure_postgres(directory: Path) -> Figure:
         with psycopg.connect(database_of(server, "raw"), autocommit=True) as raw:
             bare_tables(raw)
             return _figure(
-                "Postgres 18, synchronous_commit=on",
+                "Postgres",
+                "synchronous_commit=on",
                 directory,
                 lambda name: _with_schema(database_of(server, name)),
                 lambda *row: raw.execute(INSERT, row),
@@ -82,14 +83,18 @@ def _with_schema(url: str) -> str:
 
 
 def _figure(
-    store: str, directory: Path, url: Callable[[str], str], bare_commit: Callable[[bytes, int, bytes], object]
+    store: str,
+    durable: str,
+    directory: Path,
+    url: Callable[[str], str],
+    bare_commit: Callable[[bytes, int, bytes], object],
 ) -> Figure:
     together, encoder = _together(url("together"), directory / "together")
     apart = _apart(url("apart"), directory / "apart")
     return Figure(
-        f"latency, completed batch to first unlink, {store.partition(' ')[0].rstrip(',')}",
+        f"latency, completed batch to first unlink, {store}",
         f"{BATCHES} batches of {BATCH_SIZE} files of {len(SEGMENT) // 1024} KiB, one every {BATCH_S * 1000:.0f} ms "
-        f"and the time between; {store}",
+        f"and the time between; {store}, {durable}",
         "ms",
         {TOGETHER: together, APART: apart, BARE: _bare(directory / "bare", bare_commit), IDLE: encoder.idle_ms},
         limits=[Limit(f"p99 of {name}", p99(ms), "< 50") for name, ms in ((TOGETHER, together), (APART, apart))],

@@ -29,9 +29,9 @@ from domain.terms import MAX_BATCH_SIZE
 
 def unsound(session: Session, recorded: Recorded) -> str | None:
     """What no decision could have led to; None for an event that may well follow."""
-    event = recorded.envelope.event
+    event = recorded.event
     if ask := _QUESTIONS.get(type(event)):
-        return ask(session, session.opened, event) if session.opened else None
+        return ask(session, event) if session.opened else None
     return _terms(event, recorded.position) if isinstance(event, SessionOpened) else None
 
 
@@ -53,14 +53,15 @@ def _terms(event: SessionOpened, position: int) -> str | None:
     return None
 
 
-def _start(session: Session, terms: SessionOpened, event: BatchStarted) -> str | None:
-    numbers = batch_numbers(session.next_batch, terms.batch_size)
+def _start(session: Session, event: BatchStarted) -> str | None:
+    numbers = batch_numbers(session.next_batch, session.terms.batch_size)
     if (event.batch, event.first_segment, event.last_segment) == (session.next_batch, numbers[0], numbers[-1]):
         return None
     return f"BatchStarted is of batch {event.batch} with other segments than those of the next one (R1)"
 
 
-def _files(_: Session, terms: SessionOpened, event: BatchCompleted) -> str | None:
+def _files(session: Session, event: BatchCompleted) -> str | None:
+    terms = session.terms
     expected = expected_names(terms.naming, terms.renditions, batch_numbers(event.batch, terms.batch_size))
     named = [(file.rendition, file.number, file.name) for file in event.files]
     if named != expected and set(named) != set(expected):  # each replay asks; most events have them in this order
@@ -71,14 +72,14 @@ def _files(_: Session, terms: SessionOpened, event: BatchCompleted) -> str | Non
     return None
 
 
-def _published(session: Session, terms: SessionOpened, event: PlaylistPublished) -> str | None:
+def _published(session: Session, event: PlaylistPublished) -> str | None:
     """What left a playlist, and when, goes by it (R13)."""
-    if 0 <= event.first_segment <= event.last_segment < session.next_batch * terms.batch_size:
+    if 0 <= event.first_segment <= event.last_segment < session.next_batch * session.terms.batch_size:
         return None
     return f"PlaylistPublished lists segments {event.first_segment} to {event.last_segment}, of batches that never were"
 
 
-def _purge(session: Session, _: SessionOpened, event: PurgeIssued) -> str | None:
+def _purge(session: Session, event: PurgeIssued) -> str | None:
     """Files go by it. Of the batches of a closed session only the channel knows when they may: the purger asks it."""
     batch, because = session.batches.get(event.batch), event.because
     if batch is None or batch.state is not BatchState.COMPLETED:
@@ -95,7 +96,7 @@ def _purge(session: Session, _: SessionOpened, event: PurgeIssued) -> str | None
     return None
 
 
-def _removal(session: Session, _: SessionOpened, event: OrphansCondemned) -> str | None:
+def _removal(session: Session, event: OrphansCondemned) -> str | None:
     """Recovery deletes what it names: there is nothing else that a removal goes by."""
     try:
         check_removable(session, event.files)
@@ -104,7 +105,7 @@ def _removal(session: Session, _: SessionOpened, event: OrphansCondemned) -> str
     return None if event.files else "OrphansCondemned has no file"
 
 
-_QUESTIONS: dict[type, Callable[[Session, SessionOpened, Any], str | None]] = {
+_QUESTIONS: dict[type, Callable[[Session, Any], str | None]] = {
     BatchStarted: _start,
     BatchCompleted: _files,
     PlaylistPublished: _published,

@@ -61,18 +61,9 @@ class Processes:
     def begin(self, shares: Sequence[Share], end: int, checkpoint: int) -> Iterator[_Reading]:
         """See `Readers.begin`."""
         with ExitStack() as stack:
+            storage = stack.enter_context(_asked(self._storage_faults))
             answers = [self._started(stack, share, end, checkpoint) for share in shares]
-            storage = _asked(self._storage_faults)
-            try:
-                yield _Reading(answers, storage)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:
-                stack.close()
-                wait([storage])
-                raise
-            stack.close()
-            wait([storage])
+            yield _Reading(answers, storage)
 
     def _started(self, stack: ExitStack, share: Share, end: int, checkpoint: int) -> Connection:
         receiving, sending = SPAWN.Pipe(duplex=False)
@@ -84,8 +75,9 @@ class Processes:
         return receiving
 
 
-def _asked(question: Callable[[], Iterable[str]]) -> Future[list[str]]:
-    """The answer to come. Nobody waits for it who was interrupted: of a large log it takes a minute."""
+@contextmanager
+def _asked(question: Callable[[], Iterable[str]]) -> Iterator[Future[list[str]]]:
+    """The answer to come, waited for in the end; not by who was interrupted, for of a large log it takes a minute."""
     answer: Future[list[str]] = Future()
 
     def ask() -> None:
@@ -95,7 +87,15 @@ def _asked(question: Callable[[], Iterable[str]]) -> Future[list[str]]:
             answer.set_exception(error)
 
     threading.Thread(target=ask, name="storage", daemon=True).start()
-    return answer
+    interrupted = False
+    try:
+        yield answer
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
+    finally:
+        if not interrupted:
+            wait([answer])
 
 
 def _answer(answer: Connection, read_share: ReadShare, share: Share, end: int, checkpoint: int) -> None:

@@ -143,7 +143,7 @@ def _started(
 
 
 def _spawn(command: Sequence[str], directory: str, words: int, descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
-    """Of what Popen opens by itself Python 3.11.2 leaves some open, where no descriptor is left for the rest."""
+    # What can be opened for it is: of its own Python 3.11.2 leaves some open, where no descriptor is left for the rest.
     try:
         with open(os.devnull, "wb") as nothing:  # noqa: PTH123 no path of ours
             return subprocess.Popen(  # noqa: S603 the caller made the command of checked values

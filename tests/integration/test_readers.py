@@ -85,15 +85,18 @@ def test_who_is_interrupted_does_not_wait_for_the_storage() -> None:
 
 def test_who_is_not_interrupted_waits_for_the_storage() -> None:
     """And those that read are ended before."""
-    reading = list[list[BaseProcess]]()
+    begun, reading = threading.Event(), list[list[BaseProcess]]()
 
     def storage_faults() -> list[str]:
+        assert begun.wait(60)
         while active_children():
             time.sleep(0.01)
         reading.append(active_children())
         return []
 
     with suppress(LogDamaged), Processes(_waits, storage_faults).begin(SHARES, 10, 10):
+        assert active_children()
+        begun.set()
         raise LogDamaged(1, "it is torn")
     assert reading == [[]]
 
