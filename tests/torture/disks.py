@@ -32,9 +32,6 @@ _MNT_DETACH = 2
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _AUTOCLEAR = 0x4C82, 0x4C0A, 4
 _LOOP_CONFIG = struct.Struct("2I 5Q 4I 160x 2Q 64x")
 
-MOUNTS = 50
-"""How often a mount is tried: for five seconds."""
-
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -62,24 +59,28 @@ class Filesystem:
         self._stack.close()
 
     def mount(self) -> None:
-        """Mount it; after a cut its journal is replayed.
-
-        XFS does not mount a filesystem that is mounted still: a process that was started meanwhile, with mounts of its
-        own, may have it for as long as it takes to begin.
-        """
-        for left in reversed(range(MOUNTS)):
-            try:
-                _call("mount", self._device.encode(), str(self.mounted).encode(), self.kind.encode(), 0, None)
-            except OSError as error:
-                if error.errno != errno.EINVAL or not left:
-                    raise
-                time.sleep(0.1)
-            else:
-                return
+        """Mount it; after a cut its journal is replayed."""
+        _call("mount", self._device.encode(), str(self.mounted).encode(), self.kind.encode(), 0, None)
 
     def unmount(self, *, lazily: bool = False) -> None:
-        """Unmount it; while somebody uses it only ``lazily``: who has something of it open keeps that."""
+        """Unmount it; while somebody uses it only ``lazily``: who has something of it open keeps that.
+
+        Else it is nobody's when this returns, and all that was written is on the disk. A process that was started
+        meanwhile, with mounts of its own, has it for as long as it takes to begin.
+        """
         _call("umount2", str(self.mounted).encode(), _MNT_DETACH if lazily else 0)
+        while not lazily and self._is_mounted_somewhere():
+            time.sleep(0.01)
+
+    def _is_mounted_somewhere(self) -> bool:
+        """A device that is mounted, in whatever mount namespace, cannot be had for oneself (open(2), O_EXCL)."""
+        try:
+            os.close(os.open(self._device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return True
+        return False
 
     def plug_in_elsewhere(self) -> None:
         """Give it another device number, as a disk gets one that was taken out; it is not mounted now."""
